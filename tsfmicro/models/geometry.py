@@ -1,0 +1,98 @@
+"""Positions of one token grid: Manhattan decay and rotary phases (RMT, Fan et al., 2024).
+
+Only tables that grow with H or W are kept. The (H W)x(H W) mask is built from them once per stage and forward, since
+Manhattan distance is a sum; stored as a constant it would outweigh the weights of the small network.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class RotaryPhases(NamedTuple):
+    """Cosine and sine of every token's angles, each (H, W, 1, d/2); the axis of one is for the heads."""
+
+    cos: Tensor
+    sin: Tensor
+
+
+class StageContext(NamedTuple):
+    """What all blocks of one stage share in one forward pass."""
+
+    phases: RotaryPhases
+    biases: tuple[Tensor, ...]
+    """Added to attention scores: axial has (1, N, W, W) and (1, N, H, H), full has (1, N, H*W, H*W)."""
+
+
+class StageGeometry(nn.Module):
+    """Distances, decay and rotary angles of an H x W grid seen by N heads of width d.
+
+    Decay of head h: gamma = 1 - 2^-(first + span * h / N), fixed (RMT, section 3.2). Angle m of token n = i*W + j is
+    n * 10000^(-m / (d/2 - 1)).
+    """
+
+    rows: Tensor
+    columns: Tensor
+    log_decay: Tensor
+    row_cos: Tensor
+    row_sin: Tensor
+    column_cos: Tensor
+    column_sin: Tensor
+
+    def __init__(self, height: int, width: int, heads: int, head_width: int, first: float, span: float) -> None:
+        super().__init__()
+        exponents = [first + span * head / heads for head in range(heads)]
+        log_decay = torch.tensor([math.log(1.0 - 2.0**-e) for e in exponents], dtype=torch.float64)
+        angles = 10000.0 ** -torch.linspace(0.0, 1.0, head_width // 2, dtype=torch.float64)  # (d/2,)
+        rows = torch.arange(height, dtype=torch.float64)
+        columns = torch.arange(width, dtype=torch.float64)
+        row_phase = rows[:, None] * width * angles  # (H, d/2)
+        column_phase = columns[:, None] * angles  # (W, d/2)
+        tables = {
+            "rows": rows,
+            "columns": columns,
+            "log_decay": log_decay[:, None, None],  # (N, 1, 1)
+            "row_cos": row_phase.cos(),
+            "row_sin": row_phase.sin(),
+            "column_cos": column_phase.cos(),
+            "column_sin": column_phase.sin(),
+        }
+        for name, table in tables.items():
+            self.register_buffer(name, table.float(), persistent=False)
+
+    def phases(self) -> RotaryPhases:
+        """Angles of all tokens by the angle-sum formula, so that no angle is ever rounded to float32."""
+        row_cos, row_sin = self.row_cos[:, None], self.row_sin[:, None]  # (H, 1, d/2)
+        cos = row_cos * self.column_cos - row_sin * self.column_sin  # (H, W, d/2)
+        sin = row_sin * self.column_cos + row_cos * self.column_sin
+        return RotaryPhases(cos[:, :, None], sin[:, :, None])  # (H, W, 1, d/2)
+
+    def decay_along(self, positions: Tensor) -> Tensor:
+        """Log-decay between all positions of one axis: (L,) -> (N, L, L)."""
+        return self.log_decay * (positions[:, None] - positions).abs()
+
+
+class AxialGeometry(StageGeometry):
+    """For retention along rows, then along columns (RMT, section 3.2, decomposed form)."""
+
+    def forward(self) -> StageContext:
+        """Phases, and one bias per axis: width first."""
+        return StageContext(
+            self.phases(),
+            (self.decay_along(self.columns)[None], self.decay_along(self.rows)[None]),  # (1, N, W, W), (1, N, H, H)
+        )
+
+
+class FullGeometry(StageGeometry):
+    """For retention between all tokens of the grid."""
+
+    def forward(self) -> StageContext:
+        """Phases, and the decay by Manhattan distance between all pairs of tokens."""
+        between_rows = self.decay_along(self.rows)[:, :, None, :, None]  # (N, H, 1, H, 1)
+        between_columns = self.decay_along(self.columns)[:, None, :, None, :]  # (N, 1, W, 1, W)
+        bias = between_rows + between_columns  # (N, H, W, H, W)
+        return StageContext(self.phases(), (bias.flatten(3, 4).flatten(1, 2)[None],))  # (1, N, H*W, H*W)

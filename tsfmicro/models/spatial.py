@@ -1,0 +1,92 @@
+"""Spatial branch: a two-block vision transformer over the onset at 14x14, one token per pixel.
+
+TSFmicro paper, section 3.3, eq. 6-8, with patches of one pixel as in MMNet's position calibration.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from tsfmicro.models.config import INPUT_PX, SPATIAL_DEPTH, SPATIAL_FFN_RATIO, SPATIAL_HEADS, SPATIAL_PX, ModelConfig
+from tsfmicro.models.layers import INIT_STD, NORM_EPS, split_heads, split_qkv
+
+
+def resize_matrix(source: int, target: int) -> Tensor:
+    """Weights of an antialiased bilinear reduction from ``source`` to ``target`` samples.
+
+    A triangle filter of half-width source/target around each target centre, cut at the border and normalised: what
+    torch calls ``interpolate(mode="bilinear", antialias=True)``. As a product it exports to every engine.
+
+    Returns:
+        (target, source) float64, rows summing to 1.
+    """
+    scale = source / target
+    centres = (torch.arange(target, dtype=torch.float64) + 0.5) * scale
+    samples = torch.arange(source, dtype=torch.float64) + 0.5
+    weights = (1.0 - (samples - centres[:, None]).abs() / scale).clamp(min=0.0)  # (target, source)
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+class SelfAttention(nn.Module):
+    """Plain multi-head attention over a sequence of tokens."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, C) -> (B, L, C)."""
+        # (B, L, C) -> (B, L, N, d) -> (B, N, L, d)
+        query, key, value = (split_heads(t, self.heads).transpose(1, 2) for t in split_qkv(self.qkv(x)))
+        attended = scaled_dot_product_attention(query, key, value)  # (B, N, L, d)
+        out: Tensor = self.out(attended.transpose(1, 2).flatten(2, 3))  # (B, L, N, d) -> (B, L, C)
+        return out
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm attention and feed-forward, both residual."""
+
+    def __init__(self, width: int, heads: int, ffn_ratio: int) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.attention = SelfAttention(width, heads)
+        self.ffn_norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.ffn = nn.Sequential(nn.Linear(width, ffn_ratio * width), nn.GELU(), nn.Linear(ffn_ratio * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, C) -> (B, L, C)."""
+        x = x + self.attention(self.attention_norm(x))
+        x = x + self.ffn(self.ffn_norm(x))
+        return x
+
+
+class SpatialBranch(nn.Module):
+    """Onset frame to a 14x14 map."""
+
+    resize: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.fused_width
+        self.register_buffer("resize", resize_matrix(INPUT_PX, SPATIAL_PX).float(), persistent=False)  # (14, 224)
+        self.embed = nn.Conv2d(3, width, 1)
+        self.position = nn.Parameter(torch.zeros(1, SPATIAL_PX * SPATIAL_PX, width))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(width, SPATIAL_HEADS, SPATIAL_FFN_RATIO) for _ in range(SPATIAL_DEPTH)
+        )
+        self.norm = nn.LayerNorm(width, eps=NORM_EPS)
+        nn.init.trunc_normal_(self.position, std=INIT_STD)
+
+    def forward(self, onset: Tensor) -> Tensor:
+        """(B, 3, 224, 224) normalised onset -> (B, 14, 14, C)."""
+        reduced = self.resize @ onset @ self.resize.T  # (14, 224) x (B, 3, 224, 224) x (224, 14) -> (B, 3, 14, 14)
+        x = self.embed(reduced).flatten(2).transpose(1, 2)  # (B, C, 14, 14) -> (B, C, 196) -> (B, 196, C)
+        x = x + self.position
+        for block in self.blocks:
+            x = block(x)
+        normed: Tensor = self.norm(x)
+        return normed.reshape(-1, SPATIAL_PX, SPATIAL_PX, normed.shape[2])  # (B, 196, C) -> (B, 14, 14, C)
