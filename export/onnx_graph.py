@@ -1,0 +1,131 @@
+"""The fused recogniser as one ONNX file that holds nothing but the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir
+import onnxscript.optimizer
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from onnx_ir.passes import common as passes
+
+from tsfmicro.errors import ContractError
+from tsfmicro.models.config import INPUT_PX
+from tsfmicro.models.fused import FusedRecognizer
+
+INPUT_NAMES = ("onset", "apex")
+"""(batch, 224, 224, 3) uint8 RGB each."""
+OUTPUT_NAMES = ("probabilities", "logits")
+"""(batch, classes) float32 each."""
+
+_FOLD_LIMIT = 256
+"""Tensors up to this many elements are folded: shapes and scalars, not weights, rotary tables or decay masks."""
+_HALF_SUFFIX = ".float16"
+
+
+def export_onnx(fused: FusedRecognizer, path: Path, *, opset: int = 20) -> None:
+    """Write the module as a single ONNX file with a dynamic batch.
+
+    Weights that float16 holds exactly are stored as float16, see :func:`compact`.
+
+    Args:
+        fused: in evaluation mode, float32, on the CPU.
+        path: file to write; its folder exists.
+        opset: ONNX operator set. TensorRT 10 reads group and layer norms reliably up to 20.
+
+    Raises:
+        ContractError: when the module is in training mode.
+        onnx.checker.ValidationError: when the result is not valid ONNX.
+    """
+    model = compact(trace(fused, opset))
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def trace(fused: FusedRecognizer, opset: int) -> onnx.ModelProto:
+    """The graph in float32, with shape arithmetic folded and without any trace of where it was made.
+
+    The exporter's own optimiser is left off: it folds batch norm into convolutions, whose weights then are no longer
+    exact in float16, and it stores every decay mask.
+
+    Raises:
+        ContractError: when the module is in training mode.
+    """
+    if any(module.training for module in fused.modules()):
+        raise ContractError("the recogniser is in training mode; call eval() before exporting it")
+    # Two pairs: a batch of one would be taken for a constant.
+    example = tuple(torch.zeros(2, INPUT_PX, INPUT_PX, 3, dtype=torch.uint8) for _ in INPUT_NAMES)
+    batch = torch.export.Dim("batch", min=1)
+    program = torch.onnx.export(
+        fused,
+        example,
+        dynamo=True,
+        opset_version=opset,
+        input_names=INPUT_NAMES,
+        output_names=OUTPUT_NAMES,
+        dynamic_shapes={name: {0: batch} for name in INPUT_NAMES},
+        external_data=False,
+        optimize=False,
+        verbose=False,
+    )
+    if program is None:
+        raise ContractError("the exporter returned no program")
+    graph = program.model
+    onnxscript.optimizer.fold_constants(
+        graph, input_size_limit=_FOLD_LIMIT, output_size_limit=_FOLD_LIMIT, should_fold=_may_fold
+    )
+    passes.CommonSubexpressionEliminationPass()(graph)
+    passes.RemoveUnusedNodesPass()(graph)
+    return strip(program.model_proto)
+
+
+def _may_fold(node: onnx_ir.Node) -> bool | None:
+    """No for transposed weights, which would lose their names; everything else as usual."""
+    return False if node.op_type == "Transpose" else None
+
+
+def strip(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy without source paths, stack traces, documentation and inferred shapes."""
+    stripped = onnx.ModelProto()
+    stripped.CopyFrom(model)
+    graph = stripped.graph
+    del graph.value_info[:]
+    described: Iterable[onnx.ModelProto | onnx.GraphProto | onnx.NodeProto | onnx.TensorProto | onnx.ValueInfoProto]
+    described = [stripped, graph, *graph.node, *graph.initializer, *graph.input, *graph.output]
+    for part in described:
+        del part.metadata_props[:]
+        part.doc_string = ""
+    return stripped
+
+
+def compact(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Store matrices and kernels as float16 wherever that is exact, each with a cast back to float32 behind it.
+
+    Lossless: runtimes fold the casts when they load the graph and then compute what they computed before. A bundle's
+    weights are rounded to float16 when it is made, so that its graph halves.
+    """
+    compacted = onnx.ModelProto()
+    compacted.CopyFrom(model)
+    graph = compacted.graph
+    casts: list[onnx.NodeProto] = []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
+            continue
+        exact = numpy_helper.to_array(tensor)
+        with np.errstate(over="ignore"):  # too large for float16: comes out as infinity, and so is not equal
+            half = exact.astype(np.float16)
+        if not np.array_equal(half.astype(np.float32), exact):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(half, name + _HALF_SUFFIX))
+        casts.append(
+            helper.make_node("Cast", [name + _HALF_SUFFIX], [name], name=f"restore.{name}", to=TensorProto.FLOAT)
+        )
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return compacted
