@@ -1,0 +1,120 @@
+"""One face's path from samples to events: spot, judge, recognise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from tsfmicro.align import AlignSpec, compose
+from tsfmicro.motion import Displacement, displacement
+from tsfmicro.preprocess import Preprocessor
+from tsfmicro.realtime.events import Event, MeApex, MeEnd, MeRejected, MeStart
+from tsfmicro.realtime.gates import GateSpec, Verdict, judge
+from tsfmicro.realtime.recognise import Recogniser
+from tsfmicro.realtime.samples import FaceSample
+from tsfmicro.realtime.spot import ApexConfirmed, FaceSpotter, Finished, Signal, SpotSpec, Started
+from tsfmicro.values import CropPair
+
+
+class FaceAnalyzer:
+    """Turns the samples of one face into events.
+
+    Args:
+        source, face_id: whose events these are.
+        align: geometry of the crop, from the recogniser's own preprocessing.
+        spot, gates: constants.
+        recogniser: None leaves every event without a label.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        face_id: int,
+        align: AlignSpec,
+        spot: SpotSpec,
+        gates: GateSpec,
+        recogniser: Recogniser | None,
+    ) -> None:
+        self._source = source
+        self._face_id = face_id
+        self._align = align
+        self._gates = gates
+        self._recogniser = recogniser
+        self._spotter = FaceSpotter(spot, align)
+
+    @property
+    def score(self) -> float:
+        """Robust z-score of the face's latest movement."""
+        return self._spotter.score
+
+    @property
+    def active(self) -> bool:
+        """True while a movement is being followed."""
+        return self._spotter.active
+
+    def push(self, sample: FaceSample) -> list[Event]:
+        """Take the face's next sample."""
+        return self._events(self._spotter.push(sample))
+
+    def flush(self) -> list[Event]:
+        """End the face; a movement still going on is rejected as one that did not return."""
+        return self._events(self._spotter.flush())
+
+    def _events(self, signals: Sequence[Signal]) -> list[Event]:
+        return [self._event(signal) for signal in signals]
+
+    def _event(self, signal: Signal) -> Event:
+        event_id = f"f{self._face_id:03d}-{signal.candidate:05d}"
+        match signal:
+            case Started():
+                return MeStart(self._source, self._face_id, event_id, signal.at, signal.score, signal.region)
+            case ApexConfirmed():
+                lookahead_s = signal.confirmed.t_s - signal.apex.t_s
+                return MeApex(self._source, self._face_id, event_id, signal.onset, signal.apex, lookahead_s)
+            case Finished():
+                return self._close(signal, event_id)
+
+    def _close(self, finished: Finished, event_id: str) -> Event:
+        onset = finished.sample_at(finished.interval.onset)
+        apex = finished.sample_at(finished.interval.apex)
+        moved = displacement(onset.patch, apex.patch, self._align)
+        verdict: Verdict = judge(finished, moved, self._gates)
+        if verdict.reasons:
+            return MeRejected(
+                source=self._source,
+                face_id=self._face_id,
+                event_id=event_id,
+                interval=finished.interval,
+                region=finished.region,
+                magnitude=finished.magnitude,
+                score=finished.score,
+                reasons=verdict.reasons,
+                evidence=verdict.evidence,
+            )
+        recognition = None
+        if self._recogniser is not None:
+            crops = event_crops(onset, apex, moved, self._recogniser.preprocessor)
+            recognition = self._recogniser.recognise(crops, finished.magnitude)
+        return MeEnd(
+            source=self._source,
+            face_id=self._face_id,
+            event_id=event_id,
+            interval=finished.interval,
+            region=finished.region,
+            magnitude=finished.magnitude,
+            score=finished.score,
+            recognition=recognition,
+            calibrated=self._recogniser is not None,
+            lookahead_s=finished.confirmed.t_s - finished.interval.offset.t_s,
+        )
+
+
+def event_crops(onset: FaceSample, apex: FaceSample, moved: Displacement, preprocessor: Preprocessor) -> CropPair:
+    """The recogniser's crops: the apex held on the onset by the head's measured motion, not by its own landmarks.
+
+    Both are sampled once, from the pixels the camera gave.
+    """
+    back = np.asarray(cv2.invertAffineTransform(moved.rigid), dtype=np.float64)
+    return preprocessor.crop_pair(onset.pixels, onset.pixels_to_crop, apex.pixels, compose(back, apex.pixels_to_crop))

@@ -1,0 +1,147 @@
+"""The event stream ``tsf.event/1`` as typed values; :mod:`tsfmicro.realtime.event_json` writes them down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+from tsfmicro.values import Interval, Moment, Recognition
+
+SCHEMA_ID = "tsf.event/1"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStart:
+    """First event of a run."""
+
+    type: ClassVar[str] = "session.start"
+    version: str
+    sources: tuple[str, ...]
+    model: Mapping[str, Any] | None
+    """Name, digest, protocol, labels and backend of the recogniser; None when only spotting."""
+    t_wall: str
+    """RFC 3339."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceNew:
+    """A face got an identity."""
+
+    type: ClassVar[str] = "face.new"
+    source: str
+    face_id: int
+    at: Moment
+    iod_px: float
+    """Inter-ocular distance, frame pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceLost:
+    """A face has been out of view for so long that its identity is given up."""
+
+    type: ClassVar[str] = "face.lost"
+    source: str
+    face_id: int
+    at: Moment
+    """Last frame it was seen in."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeStart:
+    """A movement began that may become a micro-expression."""
+
+    type: ClassVar[str] = "me.start"
+    source: str
+    face_id: int
+    event_id: str
+    at: Moment
+    """Frame that crossed the threshold."""
+    score: float
+    """Robust z-score of the strongest region."""
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class MeApex:
+    """The maximum of the difference to the onset is confirmed."""
+
+    type: ClassVar[str] = "me.apex"
+    source: str
+    face_id: int
+    event_id: str
+    onset: Moment
+    apex: Moment
+    lookahead_s: float
+    """Media time between the apex and the frame that confirmed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeEnd:
+    """A micro-expression, complete."""
+
+    type: ClassVar[str] = "me.end"
+    source: str
+    face_id: int
+    event_id: str
+    interval: Interval
+    region: str
+    magnitude: float
+    """Peak displacement of the strongest region, percent of the inter-ocular distance."""
+    score: float
+    recognition: Recognition | None
+    """None when only spotting."""
+    calibrated: bool
+    lookahead_s: float
+    """Media time between the offset and the frame that confirmed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeRejected:
+    """A movement that is not reported as a micro-expression, and why."""
+
+    type: ClassVar[str] = "me.rejected"
+    source: str
+    face_id: int
+    event_id: str
+    interval: Interval
+    region: str
+    magnitude: float
+    score: float
+    reasons: tuple[str, ...]
+    evidence: Mapping[str, float]
+    """The numbers behind the reasons."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counters of one source, now and then."""
+
+    type: ClassVar[str] = "stats"
+    source: str
+    at: Moment
+    frames: int
+    dropped: int
+    faces_in_view: int
+    fps_measured: float | None
+    """(N - 1) / span of the last frames' media time."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnd:
+    """Last event of a run."""
+
+    type: ClassVar[str] = "session.end"
+    frames: int
+    dropped: int
+    faces: int
+    """Identities seen."""
+    events: int
+    """``me.end`` events."""
+    rejected: int
+    wall_s: float
+    reason: str
+    """``end_of_source``, ``interrupted``, ``max_frames``, ``duration``, ``closed`` or ``source_lost``."""
+
+
+Event: TypeAlias = SessionStart | FaceNew | FaceLost | MeStart | MeApex | MeEnd | MeRejected | Stats | SessionEnd

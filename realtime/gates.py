@@ -1,0 +1,125 @@
+"""What turns a spotted movement into a reported micro-expression, or into a rejection with its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsfmicro.motion import Displacement
+from tsfmicro.realtime.samples import FaceSample
+from tsfmicro.realtime.spot import Finished
+
+
+@dataclass(frozen=True, slots=True)
+class GateSpec:
+    """Limits of what may be called a micro-expression."""
+
+    max_onset_phase_s: float = 0.30
+    """Onset to apex. 0.27 s tells micro from macro across data sets; one frame at 30 fps on top."""
+    max_duration_s: float = 1.0
+    """Onset to offset."""
+    min_magnitude_percent_iod: float = 0.8
+    """Peak displacement; below, it is the noise of the measurement."""
+    max_magnitude_percent_iod: float = 10.0
+    """Above, it is a full expression, speech, or points that were lost."""
+    min_fps: float = 20.0
+    """Below, phases of 1/25 s cannot be resolved at all."""
+    max_gap_s: float = 0.12
+    """Longest step between two frames of the movement."""
+    min_eye_opening_ratio: float = 0.72
+    """Eye opening near the event over its usual value; below is a blink."""
+    blink_margin_s: float = 0.10
+    """How near a blink may come."""
+    max_head_shift_percent_iod: float = 18.0
+    """Way of the eyes' middle across the frame from onset to offset."""
+    max_head_roll_deg: float = 6.0
+    """In-plane rotation from onset to offset."""
+    max_head_zoom_percent: float = 6.0
+    """Change of size from onset to offset."""
+    max_rigid_error_percent_iod: float = 0.9
+    """What an affine motion of the head cannot explain: a turn in depth."""
+    min_iod_px: float = 40.0
+    """Smaller faces do not show the movement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The gates' answer; an empty tuple of reasons lets the movement pass."""
+
+    reasons: tuple[str, ...]
+    evidence: Mapping[str, float]
+
+
+def judge(finished: Finished, onset_to_apex: Displacement, spec: GateSpec) -> Verdict:
+    """Hold one movement against every limit.
+
+    Args:
+        finished: the movement.
+        onset_to_apex: displacement of its apex against its onset.
+        spec: the limits.
+    """
+    interval = finished.interval
+    near = _between(finished, spec.blink_margin_s)
+    inside = _between(finished, 0.0)
+    steps_s = np.diff([s.moment.t_s for s in finished.samples])
+    gap_s = float(steps_s.max()) if steps_s.size else 0.0
+    fps = 1 / float(np.median(steps_s)) if steps_s.size else 0.0
+    usual_opening = float(np.median([s.eye_opening for s in finished.samples]))
+    opening_ratio = min(s.eye_opening for s in near) / max(usual_opening, 1e-6)
+    shift, roll_deg, zoom = _head_motion(inside)
+    iod_px = min(s.iod_px for s in inside)
+    checks = {
+        "no_return": not finished.returned,
+        "slow_onset": interval.onset_phase_s > spec.max_onset_phase_s + 1e-6,
+        "too_long": interval.duration_s > spec.max_duration_s + 1e-6,
+        "too_weak": finished.magnitude < spec.min_magnitude_percent_iod,
+        "too_strong": finished.magnitude > spec.max_magnitude_percent_iod,
+        "frame_rate": fps < spec.min_fps,
+        "stream_gap": gap_s > spec.max_gap_s and fps >= spec.min_fps,
+        "blink": opening_ratio < spec.min_eye_opening_ratio,
+        "head_motion": shift > spec.max_head_shift_percent_iod
+        or roll_deg > spec.max_head_roll_deg
+        or zoom > spec.max_head_zoom_percent
+        or onset_to_apex.rigid_error > spec.max_rigid_error_percent_iod,
+        "face_too_small": iod_px < spec.min_iod_px,
+    }
+    evidence = {
+        "onset_phase_s": interval.onset_phase_s,
+        "duration_s": interval.duration_s,
+        "magnitude_percent_iod": finished.magnitude,
+        "fps_measured": fps,
+        "longest_step_s": gap_s,
+        "eye_opening_ratio": opening_ratio,
+        "head_shift_percent_iod": shift,
+        "head_roll_deg": roll_deg,
+        "head_zoom_percent": zoom,
+        "rigid_error_percent_iod": onset_to_apex.rigid_error,
+        "iod_px": iod_px,
+    }
+    return Verdict(tuple(reason for reason, failed in checks.items() if failed), evidence)
+
+
+def _between(finished: Finished, margin_s: float) -> list[FaceSample]:
+    start, end = finished.interval.onset.t_s - margin_s, finished.interval.offset.t_s + margin_s
+    return [s for s in finished.samples if start - 1e-6 <= s.moment.t_s <= end + 1e-6]
+
+
+def _head_motion(samples: list[FaceSample]) -> tuple[float, float, float]:
+    """Largest shift (percent of the inter-ocular distance), roll (degrees) and zoom (percent) against the first."""
+    first = samples[0]
+    scale, angle = _scale_and_angle(first)
+    shifts, rolls, zooms = [0.0], [0.0], [0.0]
+    for sample in samples[1:]:
+        shifts.append(float(np.hypot(*np.subtract(sample.centre_px, first.centre_px))) / first.iod_px * 100)
+        other_scale, other_angle = _scale_and_angle(sample)
+        turn = (other_angle - angle + np.pi) % (2 * np.pi) - np.pi
+        rolls.append(abs(float(np.rad2deg(turn))))
+        zooms.append(abs(other_scale / scale - 1) * 100)
+    return max(shifts), max(rolls), max(zooms)
+
+
+def _scale_and_angle(sample: FaceSample) -> tuple[float, float]:
+    cosine, sine = sample.patch.to_crop[0, 0], sample.patch.to_crop[1, 0]
+    return float(np.hypot(cosine, sine)), float(np.arctan2(sine, cosine))

@@ -1,0 +1,54 @@
+"""What every source of frames promises, and the helpers they share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Protocol, Self, runtime_checkable
+
+from tsfmicro.values import Frame
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Frames of one camera, file or folder. Open once built; a context manager that closes it."""
+
+    name: str
+    """What the user named, with ``user:password@`` removed: safe in logs, events and window titles."""
+    live: bool
+    """True where frames come at the pace of the world and a slow reader has to drop some."""
+    expected_frames: int | None
+    """How many frames the container claims. Only for a progress bar: containers are often wrong."""
+    expected_duration_s: float | None
+    """How long the container says it lasts, media seconds. Only for a progress bar."""
+    skipped: int
+    """Pictures given up so far: not decodable, of another size, or without a usable time."""
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames in order, once.
+
+        ``pixels`` are (H, W, 3) RGB uint8 of one size throughout; ``t_s`` is media seconds from the first frame and
+        strictly increasing; ``index`` also counts the skipped ones; ``captured_s`` is the monotonic clock.
+
+        Raises:
+            SourceLostError: a live source that had delivered frames stopped.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back the device or file. May be called twice."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def without_credentials(text: str) -> str:
+    """The text with ``user:password@`` taken out of every URL in it."""
+    return _CREDENTIALS.sub("", text)

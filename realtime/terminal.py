@@ -1,0 +1,138 @@
+"""What a person at a terminal sees: progress, the table of events, and the truth where a clip has one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tsfmicro.intervals import Counts, Match, count, match_intervals
+from tsfmicro.realtime.events import Event, MeEnd, MeRejected
+from tsfmicro.realtime.pipeline import Step
+from tsfmicro.realtime.session import Summary
+from tsfmicro.realtime.sources import Source
+from tsfmicro.realtime.viewers import event_caption
+from tsfmicro.synthetic.timecourse import TrueEvent
+
+_MAX_ROWS = 40
+
+
+class ProgressViewer:
+    """A progress bar with the time that is left; shows nothing where standard error is not a terminal."""
+
+    def __init__(self, console: Console, source: Source) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("frames"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[found]}"),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._found = 0
+        self._task = self._progress.add_task(source.name, total=source.expected_frames, found="")
+        self._progress.start()
+
+    def see(self, step: Step) -> None:
+        """One frame further."""
+        self._found += sum(isinstance(event, MeEnd) for event in step.events)
+        self._progress.update(self._task, advance=1, found=f"{self._found} found")
+
+    def finish(self, events: Sequence[Event]) -> None:
+        """Nothing to add."""
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        self._progress.stop()
+
+
+def print_summary(console: Console, summary: Summary) -> None:
+    """The table of events and a line of totals."""
+    found = [event for event in summary.events if isinstance(event, MeEnd)]
+    rejected = [event for event in summary.events if isinstance(event, MeRejected)]
+    if found:
+        console.print(_events_table(found))
+    tally = summary.tally
+    speed = tally.frames / summary.wall_s if summary.wall_s > 0 else 0.0
+    console.print(
+        f"{tally.frames} frames in {summary.wall_s:.1f} s ({speed:.0f} frames/s), {tally.faces} face(s), "
+        f"{len(found)} micro-expression(s), {len(rejected)} movement(s) rejected"
+    )
+    if rejected:
+        reasons: dict[str, int] = {}
+        for event in rejected:
+            for reason in event.reasons:
+                reasons[reason] = reasons.get(reason, 0) + 1
+        listed = ", ".join(f"{name} {n}" for name, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+        console.print(f"rejected for: {listed}")
+
+
+def _events_table(found: Sequence[MeEnd]) -> Table:
+    table = Table(title="Micro-expressions", title_justify="left")
+    for name in ("source", "face", "onset s", "apex s", "offset s", "length ms", "magnitude %IOD", "label"):
+        table.add_column(name, justify="left" if name in {"source", "label"} else "right")
+    for event in found[:_MAX_ROWS]:
+        i = event.interval
+        table.add_row(
+            event.source,
+            str(event.face_id),
+            f"{i.onset.t_s:.3f}",
+            f"{i.apex.t_s:.3f}",
+            f"{i.offset.t_s:.3f}",
+            f"{i.duration_s * 1e3:.0f}",
+            f"{event.magnitude:.1f}",
+            event_caption(event),
+        )
+    if len(found) > _MAX_ROWS:
+        table.caption = f"and {len(found) - _MAX_ROWS} more in the event stream"
+    return table
+
+
+def print_truth(console: Console, truth: Sequence[TrueEvent], events: Sequence[Event]) -> None:
+    """What was hidden in a clip, what of it was found, and the score."""
+    found = [event for event in events if isinstance(event, MeEnd)]
+    true_spans = [(e.course.onset_s, e.course.offset_s) for e in truth]
+    found_spans = [(e.interval.onset.t_s, e.interval.offset.t_s) for e in found]
+    matches = {match.truth: match for match in match_intervals(true_spans, found_spans)}
+    table = Table(title="Hidden in the clip, and what was found", title_justify="left")
+    for name in ("hidden", "action units", "onset-apex-offset s", "found s", "IoU", "apex error ms", "called"):
+        table.add_column(name, justify="right" if name in {"IoU", "apex error ms"} else "left")
+    for number, event in enumerate(truth):
+        table.add_row(*_truth_cells(event), *_found_cells(event, matches.get(number), found))
+    console.print(table)
+    totals = count(true_spans, found_spans)
+    right = sum(_named_right(truth[m.truth], found[m.found]) for m in matches.values())
+    console.print(_verdict(totals, right, len(truth)))
+
+
+def _truth_cells(event: TrueEvent) -> tuple[str, str, str]:
+    c = event.course
+    units = "+".join(str(unit) for unit in event.action_units)
+    return event.emotion, units, f"{c.onset_s:.2f}-{c.apex_s:.2f}-{c.offset_s:.2f}"
+
+
+def _found_cells(event: TrueEvent, match: Match | None, found: Sequence[MeEnd]) -> tuple[str, str, str, str]:
+    if match is None:
+        return "missed", "", "", ""
+    hit = found[match.found]
+    i = hit.interval
+    error_ms = (i.apex.t_s - event.course.apex_s) * 1e3
+    times = f"{i.onset.t_s:.2f}-{i.apex.t_s:.2f}-{i.offset.t_s:.2f}"
+    return times, f"{match.iou:.2f}", f"{error_ms:+.0f}", event_caption(hit)
+
+
+def _named_right(event: TrueEvent, found: MeEnd) -> bool:
+    return found.recognition is not None and found.recognition.label == event.emotion
+
+
+def _verdict(totals: Counts, right: int, hidden: int) -> str:
+    return (
+        f"found {totals.tp} of {hidden} ({totals.recall:.0%}) at IoU >= 0.5, {totals.fp} false; "
+        f"{right} of {hidden} named right"
+    )

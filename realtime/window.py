@@ -1,0 +1,72 @@
+"""The overlay window. Opened only where a display exists: without one, OpenCV's window library ends the process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from tsfmicro.realtime.events import Event, MeEnd, MeRejected
+from tsfmicro.realtime.overlay import MarkState, draw
+from tsfmicro.realtime.pipeline import FaceView, Step
+from tsfmicro.realtime.viewers import LABEL_HOLD_S, ScoreTraces, event_caption, footer_of
+
+_TITLE = "TSFmicro   [q] quit   [space] pause"
+_QUIT_KEYS = frozenset({ord("q"), 27})
+_PAUSE_KEY = ord(" ")
+
+
+class StopRequested(Exception):
+    """The user closed the window or asked to quit."""
+
+
+def display_available() -> bool:
+    """True where a window can be opened."""
+    return sys.platform in {"darwin", "win32"} or any(os.environ.get(v) for v in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+class Window:
+    """Shows every frame with what is known at that moment."""
+
+    def __init__(self, threshold: float) -> None:
+        self._traces = ScoreTraces(threshold)
+        self._last_event: dict[int, MeEnd | MeRejected] = {}
+        cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL)
+
+    def see(self, step: Step) -> None:
+        """Draw and handle the keyboard.
+
+        Raises:
+            StopRequested: when the user has had enough.
+        """
+        self.finish(step.events)
+        self._traces.add(step)
+        marks = [self._traces.mark(face, *self._state(face, step.frame.t_s)) for face in step.faces]
+        picture = draw(step.frame.pixels, marks, footer_of(step.frame))
+        cv2.imshow(_TITLE, np.ascontiguousarray(picture[..., ::-1]))
+        key = cv2.waitKey(1) & 0xFF
+        while key == _PAUSE_KEY:
+            key = cv2.waitKey(0) & 0xFF
+            if key == _PAUSE_KEY:
+                break
+        if key in _QUIT_KEYS:
+            raise StopRequested
+
+    def finish(self, events: Sequence[Event]) -> None:
+        """Remember the latest event of each face."""
+        for event in events:
+            if isinstance(event, MeEnd | MeRejected):
+                self._last_event[event.face_id] = event
+
+    def close(self) -> None:
+        """Close the window."""
+        cv2.destroyAllWindows()
+
+    def _state(self, face: FaceView, t_s: float) -> tuple[MarkState, str]:
+        event = self._last_event.get(face.face_id)
+        if event is not None and t_s <= event.interval.offset.t_s + 2 * LABEL_HOLD_S:
+            return ("rejected" if isinstance(event, MeRejected) else "event"), event_caption(event)
+        return ("moving", "moving") if face.active else ("idle", f"face {face.face_id}")
