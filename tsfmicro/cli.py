@@ -1,0 +1,82 @@
+"""The console scripts. A command is imported only when it is asked for: none waits for another's libraries."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+
+import click
+import typer
+
+from tsfmicro.errors import EXIT_INTERRUPTED, BackendError, TsfError
+
+DEBUG_VARIABLE = "TSFMICRO_DEBUG"
+
+
+def live() -> None:
+    """``tsf-live``."""
+    _run("tsf-live", "tsfmicro.realtime.commands", ())
+
+
+def train() -> None:
+    """``tsf-train``."""
+    _run("tsf-train", "tsfmicro.training.commands", ("torch", "sklearn"))
+
+
+def export() -> None:
+    """``tsf-export``."""
+    _run("tsf-export", "tsfmicro.export.commands", ("torch", "onnx", "onnxscript"))
+
+
+def bench() -> None:
+    """``tsf-bench``."""
+    _run("tsf-bench", "tsfmicro.benchmarks.commands", ())
+
+
+def _run(name: str, module: str, extra_packages: tuple[str, ...]) -> None:
+    """Run a command and turn whatever happens into its exit code."""
+    sys.exit(_exit_code(lambda: _call(name, module, extra_packages)))
+
+
+def _call(name: str, module: str, extra_packages: tuple[str, ...]) -> None:
+    try:
+        app: typer.Typer = import_module(module).app
+    except ModuleNotFoundError as error:
+        if error.name not in extra_packages:
+            raise
+        extra = name.removeprefix("tsf-")
+        raise BackendError(f"{name} needs {error.name}; type: pip install 'tsfmicro[{extra}]'") from error
+    app(prog_name=name, standalone_mode=False)
+
+
+def _exit_code(command: Callable[[], None]) -> int:
+    try:
+        command()
+    except click.exceptions.Exit as finished:
+        return finished.exit_code
+    except click.ClickException as refused:
+        refused.show()
+        return refused.exit_code
+    except TsfError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted; everything up to here is written", file=sys.stderr)  # noqa: T201
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our events left, which is how `| head` says it has enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # the last edge before the user: a sentence, not a traceback
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exc()
+        print(  # noqa: T201
+            f"error: unexpected {type(error).__name__}: {error}; "
+            f"set {DEBUG_VARIABLE}=1 for the traceback and report it",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
