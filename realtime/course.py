@@ -30,7 +30,7 @@ def measure_course(times_s: Float64Array, traces: Float64Array) -> Course:
 
     The trace is smoothed by [1/4 1/2 1/4]. Apex is its maximum. Onset is where the line through its crossings of
     20 % and 50 % of the peak meets the resting level (a movement begins before it reaches 20 %), offset likewise on
-    the way back, once the trace stayed below 20 % for a sample.
+    the way back, once the trace stayed below 20 % for a sample and the line has come down.
 
     Args:
         times_s: (N,) media time of the samples, N >= 1.
@@ -49,7 +49,7 @@ def measure_course(times_s: Float64Array, traces: Float64Array) -> Course:
     after = level[apex:]
     if len(after) > 2 and after[-1] < _LOW * peak and after[-2] < _LOW * peak:
         offset_s = _foot(times_s[apex:], after, peak)
-        if offset_s is not None:
+        if offset_s is not None and offset_s <= times_s[-1]:
             offset = int(np.abs(times_s - offset_s).argmin())
     return Course(region, min(onset, apex), apex, None if offset is None else max(offset, apex), peak)
 

@@ -28,7 +28,7 @@ class GateSpec:
     """Below, phases of 1/25 s cannot be resolved at all."""
     max_gap_s: float = 0.12
     """Longest step between two frames of the movement."""
-    min_eye_opening_ratio: float = 0.72
+    min_eye_opening_ratio: float = 0.78
     """Eye opening near the event over its usual value; below is a blink."""
     blink_margin_s: float = 0.10
     """How near a blink may come."""
@@ -39,7 +39,7 @@ class GateSpec:
     max_head_zoom_percent: float = 6.0
     """Change of size from onset to offset."""
     max_rigid_error_percent_iod: float = 0.9
-    """What an affine motion of the head cannot explain: a turn in depth."""
+    """What a similarity cannot explain of the head: a turn in depth."""
     min_iod_px: float = 40.0
     """Smaller faces do not show the movement."""
 
@@ -66,6 +66,7 @@ def judge(finished: Finished, onset_to_apex: Displacement, spec: GateSpec) -> Ve
     steps_s = np.diff([s.moment.t_s for s in finished.samples])
     gap_s = float(steps_s.max()) if steps_s.size else 0.0
     fps = 1 / float(np.median(steps_s)) if steps_s.size else 0.0
+    too_slow = fps < spec.min_fps - 1e-6
     usual_opening = float(np.median([s.eye_opening for s in finished.samples]))
     opening_ratio = min(s.eye_opening for s in near) / max(usual_opening, 1e-6)
     shift, roll_deg, zoom = _head_motion(inside)
@@ -76,8 +77,8 @@ def judge(finished: Finished, onset_to_apex: Displacement, spec: GateSpec) -> Ve
         "too_long": interval.duration_s > spec.max_duration_s + 1e-6,
         "too_weak": finished.magnitude < spec.min_magnitude_percent_iod,
         "too_strong": finished.magnitude > spec.max_magnitude_percent_iod,
-        "frame_rate": fps < spec.min_fps,
-        "stream_gap": gap_s > spec.max_gap_s and fps >= spec.min_fps,
+        "frame_rate": too_slow,
+        "stream_gap": gap_s > spec.max_gap_s + 1e-6 and not too_slow,
         "blink": opening_ratio < spec.min_eye_opening_ratio,
         "head_motion": shift > spec.max_head_shift_percent_iod
         or roll_deg > spec.max_head_roll_deg

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -55,8 +55,7 @@ class SpotSpec:
     """A movement that has not returned by then is not a micro-expression."""
 
     def __post_init__(self) -> None:
-        numbers = (self.lag_s, self.anchor_s, self.baseline_s, self.calibration_s, self.threshold, self.max_course_s)
-        if min(numbers) <= 0 or self.anchor_s < self.lag_s:
+        if min(astuple(self)) <= 0 or self.anchor_s < self.lag_s:
             raise ContractError(f"{self} cannot spot: expected positive numbers and anchor_s >= lag_s")
 
 

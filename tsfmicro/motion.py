@@ -34,8 +34,10 @@ _REGION_POINTS: dict[str, tuple[int, ...]] = {
 REGIONS: tuple[str, ...] = tuple(_REGION_POINTS)
 """Regions in the order of every residual. Left and right are the picture's."""
 
-_RIGID_EXTRA = (6, 195, 5, 4, 8, 9, 68, 298, 104, 333, 71, 301, 139, 368, 34, 264, 143, 372, 116, 345)
-_RIGID = (*RIGID_POINTS, *_RIGID_EXTRA)
+_UNSTEADY = frozenset({151})
+"""Rigid enough to place a crop, but raised with the inner brows (AU 1)."""
+_RIGID_EXTRA = (195, 5, 4, 139, 368, 34, 264, 143, 372, 116, 345)
+_RIGID = (*(p for p in RIGID_POINTS if p not in _UNSTEADY), *_RIGID_EXTRA)
 MOTION_POINTS: tuple[int, ...] = (*_RIGID, *(p for points in _REGION_POINTS.values() for p in points))
 """Face-mesh indices that are followed: the rigid ones first, then region by region."""
 
@@ -87,7 +89,7 @@ class Displacement:
     residual: Float64Array
     """(R,) displacement left over per region of ``REGIONS``, percent of the inter-ocular distance."""
     rigid: Float64Array
-    """(2, 3) affine motion of the head, patch pixels of the first to patch pixels of the second."""
+    """(2, 3) similarity: the motion of the head, patch pixels of the first to patch pixels of the second."""
     rigid_error: float
     """Median distance of the rigid points from that motion, percent of the inter-ocular distance."""
 
@@ -122,8 +124,10 @@ def displacement(reference: FacePatch, current: FacePatch, spec: AlignSpec) -> D
 
 
 def _fit_rigid(before: Float32Array, after: Float32Array, found: BoolArray) -> Float64Array:
+    # A similarity, not an affine fit: the rigid points end at the cheeks, and two more degrees of freedom, swayed by a
+    # raised brow, would be extrapolated to the chin.
     if int(found.sum()) >= _MIN_RIGID:
-        fitted, _ = cv2.estimateAffine2D(
+        fitted, _ = cv2.estimateAffinePartial2D(
             before[found], after[found], method=cv2.RANSAC, ransacReprojThreshold=_RIGID_TOLERANCE_PX
         )
         if fitted is not None:

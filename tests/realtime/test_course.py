@@ -27,7 +27,7 @@ def traces_of(trace: Float64Array, regions: int = 3, region: int = 1) -> Float64
 
 
 def check(course: Course, times_s: Float64Array, truth: tuple[float, float, float]) -> None:
-    """Apex at the nearest frame or the one beside it; the feet within 20 % of their flank, and the half frame that sampling costs."""
+    """Apex at the nearest frame or the one beside; the feet within 20 % of their flank, and half a frame."""
     onset_s, apex_s, offset_s = truth
     step_s = float(np.diff(times_s).max())
     assert course.offset is not None

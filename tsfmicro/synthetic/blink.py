@@ -16,6 +16,9 @@ _LIDS = (  # corner, upper lid, corner and the same along the lower lid
     ((362, 398, 384, 385, 386, 387, 388, 466, 263), (362, 382, 381, 380, 374, 373, 390, 249, 263)),
 )
 
+_ABOVE, _BELOW = 0.8, 0.2
+"""How far lashes and crease reach beyond the opening of the eye, in its heights."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Eyelids:
@@ -40,20 +43,27 @@ class Eyelids:
             bottom = np.interp(xs, lower[:, 0], lower[:, 1])
             gap = np.maximum(bottom - top, 1.0)
             position = (np.arange(rows)[:, None] - top) / gap
-            inside = (position >= -0.3) & (position <= 1.1)
+            inside = (position >= -_ABOVE) & (position <= 1 + _BELOW)
             height[:, xs] = np.where(inside, np.clip(position, 0, 1), height[:, xs])
             mask[:, xs] |= np.where(inside, 255, 0).astype(np.uint8)
-            cv2.polylines(lashes, [lower.round().astype(np.int32)], False, (255,), max(1, round(portrait.iod_px / 60)))
-        skin = cv2.inpaint(portrait.pixels, cv2.dilate(mask, np.ones((3, 3), np.uint8)), 3, cv2.INPAINT_TELEA)
-        line = cv2.GaussianBlur(lashes, (0, 0), 0.8)[..., None].astype(np.float32) / 255
-        closed = np.clip(skin * (1 - 0.55 * line) + 0.5, 0, 255).astype(np.uint8)
+            line = (lower * 16).round().astype(np.int32)
+            thickness = max(1, round(portrait.iod_px / 40))
+            cv2.polylines(lashes, [line], False, (255,), thickness, cv2.LINE_AA, shift=4)
+        # Fill from well outside: the old outline of the eye would still read as an eye.
+        reach = max(round(portrait.iod_px * 0.03), 1)
+        wide = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
+        skin = cv2.inpaint(portrait.pixels, wide, 5, cv2.INPAINT_TELEA)
+        skin = np.where(wide[..., None] > 0, cv2.GaussianBlur(skin, (0, 0), reach / 2), skin)
+        shade = cv2.GaussianBlur(lashes, (0, 0), 0.6)[..., None].astype(np.float32) / 255
+        closed = np.clip(skin * (1 - 0.75 * shade) + 0.5, 0, 255).astype(np.uint8)
         return cls(closed, height)
 
     def over(self, pixels: UInt8Array, closure: float) -> UInt8Array:
         """The portrait with the lids lowered: 0 open, 1 closed."""
         if closure <= 0:
             return pixels
-        cover = np.clip((1.15 * closure - self.height) / 0.15, 0, 1)[..., None]
+        edge = np.clip((1.15 * closure - self.height) / 0.15, 0, 1)
+        cover = cv2.GaussianBlur(edge, (0, 0), 0.8)[..., None]
         covered: UInt8Array = (pixels + cover * (self.closed.astype(np.float32) - pixels) + 0.5).astype(np.uint8)
         return covered
 

@@ -20,24 +20,42 @@ from tsfmicro.values import CropPair, Float32Array, Float64Array, UInt8Array
 class PairSpec:
     """The distribution that pairs are drawn from."""
 
-    amplitude_percent_iod: tuple[float, float] = (1.2, 5.0)
+    amplitude_percent_iod: tuple[float, float] = (1.5, 5.0)
     width_iod: tuple[float, float] = (0.08, 0.15)
     one_sided: float = 0.3
     """Share of pairs in which one half of the face moves less or not at all."""
-    iod_px: tuple[float, float] = (55.0, 160.0)
+    iod_px: tuple[float, float] = (70.0, 160.0)
     """Size of the face in its frame."""
-    identity_strength: float = 1.0
+    identity_strength: float = 0.8
     """How far a person may differ from the photograph; see :func:`morphed`."""
     crop_jitter: tuple[float, float, float] = (2.5, 0.04, 4.0)
     """Degrees, relative scale and pixels that both crops share."""
-    misalignment_px: float = 0.35
+    misalignment_px: float = 0.3
     """Standard deviation of the apex crop's own shift, crop pixels."""
-    turn_deg: float = 0.5
+    turn_deg: float = 0.25
     """Standard deviation of the head's turn between onset and apex, rendered as parallax."""
-    noise_sigma: tuple[float, float] = (0.0, 2.5)
-    jpeg_share: float = 0.4
+    noise_sigma: tuple[float, float] = (0.0, 2.0)
+    """Of the sensor, grey levels."""
+    jpeg_share: float = 0.25
     """Share of pairs that went through JPEG."""
+    jpeg_quality: tuple[int, int] = (75, 97)
+    """Lowest and one above the highest quality."""
     classes: tuple[str, ...] = field(default_factory=lambda: tuple(EMOTIONS))
+
+
+USUAL = PairSpec()
+"""Webcams and recordings in fair light."""
+HARD = PairSpec(
+    amplitude_percent_iod=(1.2, 5.0),
+    iod_px=(55.0, 160.0),
+    identity_strength=1.0,
+    misalignment_px=0.35,
+    turn_deg=0.5,
+    noise_sigma=(0.0, 2.5),
+    jpeg_share=0.4,
+    jpeg_quality=(60, 97),
+)
+"""Smaller faces, weaker movements, more noise and compression, stranger people."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +120,7 @@ def _photographed(
 ) -> tuple[UInt8Array, UInt8Array]:
     """Independent light change, noise and compression."""
     sigma = rng.uniform(*spec.noise_sigma)
-    quality = int(rng.integers(60, 97)) if rng.random() < spec.jpeg_share else None
+    quality = int(rng.integers(*spec.jpeg_quality)) if rng.random() < spec.jpeg_share else None
     gain, offset = 1 + rng.normal(0, 0.01), rng.normal(0, 1.0)
     pictures: list[UInt8Array] = []
     for picture, light in ((onset, (1.0, 0.0)), (apex, (gain, offset))):

@@ -13,6 +13,8 @@ from tsfmicro.landmarks import LandmarkDetector, landmarks_of_photo
 from tsfmicro.values import LANDMARK_COUNT, Float32Array, Float64Array, UInt8Array, require_array
 
 _EYES = (33, 263)
+_FULL_RESHAPE = 0.08
+"""Displacement of features at strength 1, inter-ocular distances."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,10 +73,12 @@ def morphed(portrait: Portrait, rng: np.random.Generator, strength: float = 1.0)
     """Another person: other proportions, skin, light and sharpness, from the same photograph.
 
     Proportions change by a smooth random displacement of the face's features (up to about 8 % of the inter-ocular
-    distance at strength 1), skin and light by gain and gamma per channel and a lighting ramp, texture by blur or
-    sharpening and fine grain.
+    distance at strength 1), skin and light by gain and gamma per channel and a lighting ramp, texture by fine
+    grain; blur, sharpening and brightness are drawn the same at any strength. Strength 0 gives the photograph itself.
     """
-    shaped = _reshaped(portrait, rng, 0.08 * strength)
+    if strength == 0:
+        return portrait
+    shaped = _reshaped(portrait, rng, _FULL_RESHAPE * strength)
     return replace(shaped, pixels=_retouched(shaped.pixels, rng, strength))
 
 
@@ -85,7 +89,7 @@ def _reshaped(portrait: Portrait, rng: np.random.Generator, amount: float) -> Po
     knots = centre + rng.uniform((-0.8, -0.7), (0.8, 1.3), size=(7, 2)) * iod
     moves = rng.normal(0.0, amount * iod, size=(7, 2))
     radius = 0.45 * iod
-    stretch = np.array([rng.normal(0, 0.05), rng.normal(0, 0.06)])
+    stretch = np.array([rng.normal(0, 0.05), rng.normal(0, 0.06)]) * (amount / _FULL_RESHAPE)
 
     def displacement(points: Float64Array) -> Float64Array:
         nearness = np.exp(-((points[:, None, :] - knots) ** 2).sum(-1) / (2 * radius**2))
