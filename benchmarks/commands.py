@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from tsfmicro.benchmarks.event import ClipResult, row_of, run_clips
+from tsfmicro.benchmarks.figures import figures, with_figures
 from tsfmicro.benchmarks.provenance import write_result
 from tsfmicro.benchmarks.stages import run_stages
 from tsfmicro.bundle import default_bundle_path, read_bundle
+from tsfmicro.errors import UsageError
 from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.sources.demo import DEMO_NAME
 from tsfmicro.runners import load
@@ -57,6 +59,21 @@ def stages(
     """Time the per-frame path beside the face-landmark model alone."""
     rows = run_stages(source, rounds, max_frames)
     _finish(json_file, "stages", rows, {"source": Path(source).name, "rounds": rounds, "max_frames": max_frames})
+
+
+@app.command(epilog="Example:\n\n    tsf-bench readme")
+def readme(
+    document: Annotated[Path, typer.Argument(help="Document with the marks of the figures.")] = Path("README.md"),
+    results: Annotated[Path, typer.Option(help="Folder of committed results.")] = Path("benchmarks/results"),
+) -> None:
+    """Write the figures of the README from the committed results."""
+    block = figures(results, read_bundle(default_bundle_path()).manifest)
+    try:
+        text = document.read_text(encoding="utf-8")
+        document.write_text(with_figures(text, block), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{document} cannot be rewritten: {error.strerror}") from error
+    typer.echo(f"wrote the figures of {document}")
 
 
 def _finish(path: Path | None, scenario: str, rows: list[dict[str, Any]], settings: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -73,14 +74,19 @@ def print_summary(console: Console, summary: Summary) -> None:
         console.print(f"rejected for: {listed}")
 
 
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+
+
 def _events_table(found: Sequence[MeEnd]) -> Table:
-    table = Table(title="Micro-expressions", title_justify="left")
-    for name in ("source", "face", "onset s", "apex s", "offset s", "length ms", "magnitude %IOD", "label"):
+    several = len({event.source for event in found}) > 1
+    table = _table("Micro-expressions")
+    for name in (*(["source"] if several else []), "face", "onset s", "apex s", "offset s", "ms", "%IOD", "label"):
         table.add_column(name, justify="left" if name in {"source", "label"} else "right")
     for event in found[:_MAX_ROWS]:
         i = event.interval
         table.add_row(
-            event.source,
+            *([event.source] if several else []),
             str(event.face_id),
             f"{i.onset.t_s:.3f}",
             f"{i.apex.t_s:.3f}",
@@ -100,9 +106,9 @@ def print_truth(console: Console, truth: Sequence[TrueEvent], events: Sequence[E
     true_spans = [(e.course.onset_s, e.course.offset_s) for e in truth]
     found_spans = [(e.interval.onset.t_s, e.interval.offset.t_s) for e in found]
     matches = {match.truth: match for match in match_intervals(true_spans, found_spans)}
-    table = Table(title="Hidden in the clip, and what was found", title_justify="left")
-    for name in ("hidden", "action units", "onset-apex-offset s", "found s", "IoU", "apex error ms", "called"):
-        table.add_column(name, justify="right" if name in {"IoU", "apex error ms"} else "left")
+    table = _table("Hidden in the clip, and what was found")
+    for name in ("hidden", "AU", "hidden s", "found s", "IoU", "apex ms", "called"):
+        table.add_column(name, justify="right" if name in {"IoU", "apex ms"} else "left")
     for number, event in enumerate(truth):
         table.add_row(*_truth_cells(event), *_found_cells(event, matches.get(number), found))
     console.print(table)
@@ -114,7 +120,7 @@ def print_truth(console: Console, truth: Sequence[TrueEvent], events: Sequence[E
 def _truth_cells(event: TrueEvent) -> tuple[str, str, str]:
     c = event.course
     units = "+".join(str(unit) for unit in event.action_units)
-    return event.emotion, units, f"{c.onset_s:.2f}-{c.apex_s:.2f}-{c.offset_s:.2f}"
+    return event.emotion, units, f"{c.onset_s:.2f}-{c.offset_s:.2f}"
 
 
 def _found_cells(event: TrueEvent, match: Match | None, found: Sequence[MeEnd]) -> tuple[str, str, str, str]:
@@ -123,7 +129,7 @@ def _found_cells(event: TrueEvent, match: Match | None, found: Sequence[MeEnd]) 
     hit = found[match.found]
     i = hit.interval
     error_ms = (i.apex.t_s - event.course.apex_s) * 1e3
-    times = f"{i.onset.t_s:.2f}-{i.apex.t_s:.2f}-{i.offset.t_s:.2f}"
+    times = f"{i.onset.t_s:.2f}-{i.offset.t_s:.2f}"
     return times, f"{match.iou:.2f}", f"{error_ms:+.0f}", event_caption(hit)
 
 

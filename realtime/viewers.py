@@ -72,8 +72,8 @@ class ScoreTraces:
 
 
 def footer_of(frame: Frame) -> str:
-    """Source, time and frame number."""
-    return f"{frame.source}   {frame.t_s:.3f} s   frame {frame.index}"
+    """Time, frame number and the source's own name."""
+    return f"{frame.t_s:.3f} s   frame {frame.index}   {Path(frame.source).name}"
 
 
 class HindsightVideo:

@@ -79,6 +79,9 @@ def demonstration(
     init: Annotated[Path | None, typer.Option(help="Bundle to begin from instead of random weights.")] = None,
     steps: Annotated[int, typer.Option(help="Batches to learn from.", min=1)] = FitSpec().steps,
     batch: Annotated[int, typer.Option(help="Pairs a batch.", min=2)] = FitSpec().batch,
+    au_weight: Annotated[
+        float, typer.Option(help="Of the auxiliary action-unit task; 0 leaves it out.", min=0)
+    ] = FitSpec().au_weight,
     seed: Annotated[int, typer.Option(help="Same seed, same weights.", min=0)] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads of the network; pairs are drawn in one more.", min=1)] = 1,
 ) -> None:
@@ -97,8 +100,16 @@ def demonstration(
             *(SourceNote(path.name, licence, "training identities") for path in faces or []),
             *(SourceNote(path.name, licence, "calibration identities") for path in calibrate or []),
         ),
-        command=_command(out, faces or [], calibrate or [], pairs, start, steps, batch, seed),
-        fit=FitSpec(steps=steps, batch=batch),
+        command=_command(
+            out,
+            faces or [],
+            calibrate or [],
+            pairs,
+            start,
+            FitSpec(steps=steps, batch=batch, au_weight=au_weight),
+            seed,
+        ),
+        fit=FitSpec(steps=steps, batch=batch, au_weight=au_weight),
         pairs=_PAIRS[pairs],
         start=start,
         seed=seed,
@@ -180,8 +191,7 @@ def _command(
     calibrate: list[Path],
     pairs: Difficulty,
     start: Bundle | None,
-    steps: int,
-    batch: int,
+    fit: FitSpec,
     seed: int,
 ) -> str:
     """The command line with file names only (folders are nobody else's business), after the one it begins from."""
@@ -191,4 +201,5 @@ def _command(
     words += ["--pairs", pairs.value]
     if start is not None:
         words = [start.manifest.provenance.command, "&&", *words, "--init", start.path.name]
-    return " ".join([*words, "--steps", str(steps), "--batch", str(batch), "--seed", str(seed)])
+    words += ["--steps", str(fit.steps), "--batch", str(fit.batch), "--au-weight", f"{fit.au_weight:g}"]
+    return " ".join([*words, "--seed", str(seed)])

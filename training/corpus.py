@@ -13,8 +13,9 @@ from tsfmicro.preprocess import Preprocessor
 from tsfmicro.synthetic.pairs import PairSpec, draw_pair
 from tsfmicro.synthetic.portrait import Portrait
 
-Sample = tuple[Tensor, Tensor, int]
-"""Onset and apex crop, both (S, S, 3) uint8 RGB, and the index of the class."""
+Sample = tuple[Tensor, Tensor, int, Tensor]
+"""Onset and apex crop, both (S, S, 3) uint8 RGB, the index of the class, and (2, U) contractions in percent of the
+inter-ocular distance."""
 
 
 class SyntheticPairs(Dataset[Sample]):
@@ -52,4 +53,4 @@ class SyntheticPairs(Dataset[Sample]):
         person = self._people[rng.integers(len(self._people))]
         pair = draw_pair(person, self._spec, self._preprocessor, rng)
         onset, apex = (torch.from_numpy(crop) for crop in (pair.crops.onset, pair.crops.apex))
-        return onset, apex, self._spec.classes.index(pair.emotion)
+        return onset, apex, self._spec.classes.index(pair.emotion), torch.from_numpy(pair.contractions)

@@ -63,7 +63,7 @@ class Eyelids:
         if closure <= 0:
             return pixels
         edge = np.clip((1.15 * closure - self.height) / 0.15, 0, 1)
-        cover = cv2.GaussianBlur(edge, (0, 0), 0.8)[..., None]
+        cover = (cv2.GaussianBlur(edge, (0, 0), 0.8) * (self.height <= 1))[..., None]
         covered: UInt8Array = (pixels + cover * (self.closed.astype(np.float32) - pixels) + 0.5).astype(np.uint8)
         return covered
 

@@ -9,11 +9,14 @@ import numpy as np
 
 from tsfmicro.align import compose, crop_transform
 from tsfmicro.preprocess import Preprocessor, PreprocessSpec
-from tsfmicro.synthetic.action_units import EMOTIONS
+from tsfmicro.synthetic.action_units import ACTION_UNITS, EMOTIONS, Combination
 from tsfmicro.synthetic.field import depth_field, expression_field
 from tsfmicro.synthetic.portrait import Portrait, framed, morphed
 from tsfmicro.synthetic.scene import jpeg_round_trip
 from tsfmicro.values import CropPair, Float32Array, Float64Array, UInt8Array
+
+UNITS: tuple[int, ...] = tuple(sorted(ACTION_UNITS))
+"""FACS numbers in the order of ``LabelledPair.contractions``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,9 @@ class LabelledPair:
     emotion: str
     person: str
     """Name of the photograph it was made from."""
+    contractions: Float32Array
+    """(2, U) peak of each unit of ``UNITS`` in the picture's left and right half, percent of the inter-ocular
+    distance."""
 
 
 def draw_pair(
@@ -86,7 +92,9 @@ def draw_pair(
     weak = rng.uniform(0.0, 0.5) if rng.random() < spec.one_sided else rng.uniform(0.75, 1.0)
     gains = (1.0, weak) if rng.random() < 0.5 else (weak, 1.0)
     expression = expression_field(person, combination, width_iod=rng.uniform(*spec.width_iod), side_gains=gains)
-    peak_px = rng.uniform(*spec.amplitude_percent_iod) / 100 * person.iod_px
+    amplitude = rng.uniform(*spec.amplitude_percent_iod)
+    peak_px = amplitude / 100 * person.iod_px
+    contractions = _contractions(combination, amplitude, gains)
     turn = np.sin(np.deg2rad(rng.normal(0, spec.turn_deg, 2))).astype(np.float32)
     moved = expression.values_px * np.float32(peak_px) + depth_field(person)[..., None] * turn
     onset = person.pixels
@@ -101,7 +109,15 @@ def draw_pair(
     pair = preprocessor.crop_pair(onset, shared, apex, own)
     if rng.random() < 0.5:
         pair = CropPair(np.ascontiguousarray(pair.onset[:, ::-1]), np.ascontiguousarray(pair.apex[:, ::-1]))
-    return LabelledPair(pair, emotion, original.name)
+        contractions = contractions[::-1].copy()
+    return LabelledPair(pair, emotion, original.name, contractions)
+
+
+def _contractions(combination: Combination, amplitude_percent_iod: float, gains: tuple[float, float]) -> Float32Array:
+    strengths = np.zeros((2, len(UNITS)), dtype=np.float32)
+    for unit, weight in zip(combination.units, combination.weights, strict=True):
+        strengths[:, UNITS.index(unit)] = amplitude_percent_iod * weight * np.array(gains)
+    return strengths
 
 
 def _displaced(pixels: UInt8Array, values_px: Float32Array, step_px: float) -> UInt8Array:

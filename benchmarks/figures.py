@@ -1,0 +1,94 @@
+"""The README's figures, written from committed results and from the demonstration bundle's manifest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tsfmicro.benchmarks.provenance import SCHEMA_ID
+from tsfmicro.bundle import Manifest
+from tsfmicro.errors import UsageError
+
+BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
+
+
+def figures(results: Path, manifest: Manifest) -> str:
+    """Markdown of every figure the README quotes.
+
+    Args:
+        results: folder with ``event.json`` and ``stages.json``.
+        manifest: of the demonstration bundle.
+
+    Raises:
+        UsageError: a result is missing or not of schema ``tsf.bench/1``.
+    """
+    event, stages = _result(results / "event.json"), _result(results / "stages.json")
+    lines = [
+        "Recognition, people never seen in training, synthetic pairs from true key frames (the bundle's manifest):",
+        "",
+        "| peak movement | people | pairs | accuracy | mean recall | answered | accuracy of answers |",
+        "|---|---|---|---|---|---|---|",
+        *(_held_out_row(row) for row in manifest.provenance.metrics["held_out"]),
+        "",
+        *_event_lines(event),
+        "",
+        *_stage_lines(stages),
+        "",
+        f"Measured on {event['provenance']['cpus']} CPUs ({event['provenance']['cpu']}), shared with other work; the "
+        "raw results are in `benchmarks/results/`, and `tsf-bench readme` writes this section from them.",
+    ]
+    return "\n".join(lines)
+
+
+def with_figures(text: str, block: str) -> str:
+    """The document with the block between its two marks replaced.
+
+    Raises:
+        UsageError: if it has no marks.
+    """
+    if BEGIN not in text or END not in text:
+        raise UsageError(f"the document lacks the marks {BEGIN} and {END}")
+    head, rest = text.split(BEGIN, 1)
+    tail = rest.split(END, 1)[1]
+    return f"{head}{BEGIN}\n{block}\n{END}{tail}"
+
+
+def _result(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path} cannot be read as a result ({error}); run tsf-bench {path.stem} --json {path}"
+        ) from error
+    if record.get("schema") != SCHEMA_ID:
+        raise UsageError(f"{path} has schema {record.get('schema')!r}; expected {SCHEMA_ID!r}")
+    return record
+
+
+def _held_out_row(row: dict[str, Any]) -> str:
+    answers = "–" if row["accuracy_of_answered"] is None else f"{row['accuracy_of_answered']:.2f}"
+    return (
+        f"| {row['amplitude_percent_iod']:g} % of the inter-ocular distance | {row['people']} | {row['pairs']} | "
+        f"{row['accuracy']:.2f} | {row['uar']:.2f} | {row['answered']:.2f} | {answers} |"
+    )
+
+
+def _event_lines(result: dict[str, Any]) -> list[str]:
+    row = result["rows"][0]
+    return [
+        f"Spotting, {row['clips']} animated portraits with {row['hidden']} hidden micro-expressions, 60 frames/s: "
+        f"F1 {row['f1']:.2f} at IoU ≥ 0.5 ({row['tp']} found, {row['fp']} false, {row['fn']} missed); median apex "
+        f"error {row['apex_error_median_ms']:.0f} ms; apex reported {row['apex_lookahead_median_ms']:.0f} ms after it "
+        f"(median; at most {row['apex_lookahead_max_ms']:.0f}). Of the {row['hidden']} events {row['answered']} were "
+        f"given a label and {row['named_right']} the right one. The portrait is one the recogniser was trained on.",
+    ]
+
+
+def _stage_lines(result: dict[str, Any]) -> list[str]:
+    alone, path, ratio = result["rows"]
+    return [
+        f"Cost: landmarks to spotter {path['median_ms_per_frame']:.1f} ms a frame "
+        f"({path['frames_per_s']:.0f} frames/s), the face-landmark model alone {alone['median_ms_per_frame']:.1f} ms, "
+        f"side by side; ratio {ratio['median']:.2f}.",
+    ]
