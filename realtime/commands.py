@@ -30,15 +30,15 @@ from tsfmicro.synthetic.timecourse import TrueEvent
 _EPILOG = """
 Examples:
 
-    tsf-live demo:                               the clip with known truth that ships with the project
+    tsf-live demo:
 
-    tsf-live interview.mp4 --video out.mp4 --events out.jsonl --timeline out.png
+    tsf-live clip.mp4 --video out.mp4 --timeline out.png
 
-    tsf-live --camera 0                          a webcam, in a window
+    tsf-live --camera 0
 
-    tsf-live frames/ --events - | jq .label      a folder of images, events to another program
+    tsf-live frames/ --events - | jq .type
 
-    tsf-live clip.mp4 --spot-only                when and where, without naming emotions
+    tsf-live clip.mp4 --spot-only --events out.jsonl
 """
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

@@ -7,13 +7,16 @@ import sys
 import traceback
 from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
-import click
 import typer
 
 from tsfmicro.errors import EXIT_INTERRUPTED, BackendError, TsfError
 
 DEBUG_VARIABLE = "TSFMICRO_DEBUG"
+
+_CommandLineError: Any = typer.BadParameter.__mro__[2]
+"""click.ClickException: typer brings a click of its own, or the shared one, and names it publicly in neither case."""
 
 
 def live() -> None:
@@ -41,7 +44,7 @@ def _run(name: str, module: str, extra_packages: tuple[str, ...]) -> None:
     sys.exit(_exit_code(lambda: _call(name, module, extra_packages)))
 
 
-def _call(name: str, module: str, extra_packages: tuple[str, ...]) -> None:
+def _call(name: str, module: str, extra_packages: tuple[str, ...]) -> int:
     try:
         app: typer.Typer = import_module(module).app
     except ModuleNotFoundError as error:
@@ -49,21 +52,21 @@ def _call(name: str, module: str, extra_packages: tuple[str, ...]) -> None:
             raise
         extra = name.removeprefix("tsf-")
         raise BackendError(f"{name} needs {error.name}; type: pip install 'tsfmicro[{extra}]'") from error
-    app(prog_name=name, standalone_mode=False)
+    # Not standalone: it answers typer.Exit (after --help, say) with the code instead of leaving.
+    code = app(prog_name=name, standalone_mode=False)
+    return code if isinstance(code, int) else 0
 
 
-def _exit_code(command: Callable[[], None]) -> int:
+def _exit_code(command: Callable[[], int]) -> int:
     try:
-        command()
-    except click.exceptions.Exit as finished:
-        return finished.exit_code
-    except click.ClickException as refused:
+        return command()
+    except _CommandLineError as refused:
         refused.show()
-        return refused.exit_code
+        return int(refused.exit_code)
     except TsfError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted; everything up to here is written", file=sys.stderr)  # noqa: T201
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -79,4 +82,3 @@ def _exit_code(command: Callable[[], None]) -> int:
             file=sys.stderr,
         )
         return 1
-    return 0
