@@ -21,7 +21,10 @@ from tsfmicro.realtime.sources.demo import DEMO_NAME
 from tsfmicro.runners import load
 
 app = typer.Typer(
-    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Measure, and keep the record."
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Measure, and keep the record. Example: tsf-bench event --json results.json",
 )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
+from tsfmicro.errors import UsageError
 from tsfmicro.landmarks import FaceMeshDetector
 from tsfmicro.realtime.pipeline import EventRecogniser
 from tsfmicro.realtime.sources import open_source
@@ -20,8 +21,13 @@ def run_stages(name: str, rounds: int, max_frames: int) -> list[dict[str, Any]]:
 
     Returns:
         One row for each of the two, and one with their ratio, pair by pair.
+
+    Raises:
+        UsageError: if the clip has fewer than two frames.
     """
     frames = _frames(name, max_frames)
+    if len(frames) < 2:
+        raise UsageError(f"{name} has {len(frames)} frame(s); timing needs a clip of at least two")
     clock = StageClock()
     alone_ms: list[float] = []
     whole_ms: list[float] = []

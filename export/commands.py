@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from tsfmicro.bundle import ONNX_FILE, Bundle, add_file, default_bundle_path, read_bundle
-from tsfmicro.errors import BundleError, ParityError, UsageError
+from tsfmicro.errors import BundleError, ContractError, ParityError, UsageError
 from tsfmicro.export.onnx_graph import INPUT_NAMES, export_onnx
 from tsfmicro.export.parity import Parity, compare, probe_pairs
 from tsfmicro.models.config import ModelConfig
@@ -98,9 +98,12 @@ def _fused(bundle: Bundle) -> FusedRecognizer:
     manifest = bundle.manifest
     if manifest.model.name != "tsfmicro":
         raise BundleError(f"{bundle.path} holds {manifest.model.name!r}; this version exports 'tsfmicro'")
-    config = ModelConfig(size=manifest.model.size, fusion=manifest.model.fusion, classes=manifest.model.classes)
-    network = build(config)
-    network.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in bundle.weights().items()})
+    card = manifest.model
+    try:
+        network = build(ModelConfig(size=card.size, fusion=card.fusion, classes=card.classes))
+        network.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in bundle.weights().items()})
+    except (ContractError, RuntimeError) as error:
+        raise BundleError(f"{bundle.path}: manifest and weights do not describe one network ({error})") from error
     spec = manifest.preprocess
     return FusedRecognizer(network, spec.mean, spec.std, manifest.calibration.temperature).eval()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -88,6 +89,10 @@ def live(
             outputs.viewers.append(Window(session.spec.spot.threshold))
         try:
             summary = session.run(opened, outputs)
+        except BrokenPipeError:
+            # The reader of our events left, which is how `| head` says it has enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
         finally:
             if stats is not None:
                 _write_stats(stats, clock)

@@ -141,7 +141,7 @@ class SessionEnd:
     rejected: int
     wall_s: float
     reason: str
-    """``end_of_source``, ``interrupted``, ``max_frames``, ``duration``, ``closed`` or ``source_lost``."""
+    """``end_of_source``, ``interrupted``, ``max_frames``, ``duration``, ``closed``, ``source_lost`` or ``failed``."""
 
 
 Event: TypeAlias = SessionStart | FaceNew | FaceLost | MeStart | MeApex | MeEnd | MeRejected | Stats | SessionEnd

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -40,11 +41,12 @@ class Outputs:
     viewers: list[Viewer] = field(default_factory=list)
 
     def close(self) -> None:
-        """Close every one, in order."""
-        for sink in self.sinks:
-            sink.close()
-        for viewer in self.viewers:
-            viewer.close()
+        """Close every one, in order; one that cannot be closed does not keep the others open."""
+        with ExitStack() as stack:
+            for viewer in reversed(self.viewers):
+                stack.callback(viewer.close)
+            for sink in reversed(self.sinks):
+                stack.callback(sink.close)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,31 +108,32 @@ class Session:
         began_s = time.monotonic()
         names = tuple(source.name for source in sources)
         stopped: BaseException | None = None
-        reason = "end_of_source"
+        reason = "failed"
         try:
             start = SessionStart(__version__, names, self._model, datetime.now(UTC).isoformat(timespec="seconds"))
             self._emit([start], outputs)
             for source in sources:
-                reason = self._run_one(source, outputs)
-                if reason == "closed":
+                last = self._run_one(source, outputs)
+                if last == "closed":
                     break
+            reason = last
         except KeyboardInterrupt as interrupt:
             stopped, reason = interrupt, "interrupted"
         except SourceLostError as lost:
             stopped, reason = lost, "source_lost"
         finally:
             wall_s = time.monotonic() - began_s
-            total = self._total
-            end = SessionEnd(
-                total.frames, total.dropped, total.faces, total.events, total.rejected, round(wall_s, 3), reason
-            )
             try:
-                self._emit([end], outputs)
+                self._emit([self._end(wall_s, reason)], outputs)
             finally:
                 outputs.close()
         if stopped is not None:
             raise stopped
-        return Summary(total, wall_s, reason, tuple(self._kept))
+        return Summary(self._total, wall_s, reason, tuple(self._kept))
+
+    def _end(self, wall_s: float, reason: str) -> SessionEnd:
+        t = self._total
+        return SessionEnd(t.frames, t.dropped, t.faces, t.events, t.rejected, round(wall_s, 3), reason)
 
     def _run_one(self, source: Source, outputs: Outputs) -> str:
         detector = self._detector()
@@ -146,12 +149,14 @@ class Session:
         except StopRequested:
             reason = "closed"
         finally:
-            last = recogniser.finish()
-            self._emit(last, outputs)
-            for viewer in outputs.viewers:
-                viewer.finish(last)
-            detector.close()
-            self._add(recogniser.tally)
+            try:
+                last = recogniser.finish()
+                self._emit(last, outputs)
+                for viewer in outputs.viewers:
+                    viewer.finish(last)
+            finally:
+                detector.close()
+                self._add(recogniser.tally)
         return reason
 
     def _timed(self, frames: Iterator[Frame]) -> Iterator[Frame]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -37,7 +38,7 @@ class ProgressViewer:
             transient=True,
         )
         self._found = 0
-        self._task = self._progress.add_task(source.name, total=source.expected_frames, found="")
+        self._task = self._progress.add_task(escape(source.name), total=source.expected_frames, found="")
         self._progress.start()
 
     def see(self, step: Step) -> None:
@@ -86,7 +87,7 @@ def _events_table(found: Sequence[MeEnd]) -> Table:
     for event in found[:_MAX_ROWS]:
         i = event.interval
         table.add_row(
-            *([event.source] if several else []),
+            *([escape(event.source)] if several else []),
             str(event.face_id),
             f"{i.onset.t_s:.3f}",
             f"{i.apex.t_s:.3f}",
@@ -107,7 +108,7 @@ def print_truth(console: Console, truth: Sequence[TrueEvent], events: Sequence[E
     found_spans = [(e.interval.onset.t_s, e.interval.offset.t_s) for e in found]
     matches = {match.truth: match for match in match_intervals(true_spans, found_spans)}
     table = _table("Hidden in the clip, and what was found")
-    for name in ("hidden", "AU", "hidden s", "found s", "IoU", "apex ms", "called"):
+    for name in ("hidden", "from-to s", "found s", "IoU", "apex ms", "called"):
         table.add_column(name, justify="right" if name in {"IoU", "apex ms"} else "left")
     for number, event in enumerate(truth):
         table.add_row(*_truth_cells(event), *_found_cells(event, matches.get(number), found))
@@ -117,10 +118,10 @@ def print_truth(console: Console, truth: Sequence[TrueEvent], events: Sequence[E
     console.print(_verdict(totals, right, len(truth)))
 
 
-def _truth_cells(event: TrueEvent) -> tuple[str, str, str]:
+def _truth_cells(event: TrueEvent) -> tuple[str, str]:
     c = event.course
     units = "+".join(str(unit) for unit in event.action_units)
-    return event.emotion, units, f"{c.onset_s:.2f}-{c.offset_s:.2f}"
+    return f"{event.emotion} {units}", f"{c.onset_s:.2f}-{c.offset_s:.2f}"
 
 
 def _found_cells(event: TrueEvent, match: Match | None, found: Sequence[MeEnd]) -> tuple[str, str, str, str]:

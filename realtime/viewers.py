@@ -43,7 +43,7 @@ def event_caption(event: MeEnd | MeRejected) -> str:
         return "micro-expression"
     probability = recognition.probabilities[recognition.top_label]
     if recognition.label is None:
-        return f"unsure ({recognition.top_label} {probability:.0%})"
+        return f"unsure: {recognition.top_label} {probability:.0%}"
     return f"{recognition.label} {probability:.0%}"
 
 
@@ -121,7 +121,7 @@ class HindsightVideo:
         self._writer.write(draw(step.frame.pixels, marks, footer_of(step.frame)), t_s)
 
     def _mark(self, face: FaceView, t_s: float) -> FaceMark:
-        for event in self._known:
+        for event in reversed(self._known):  # the latest that has begun: a held label makes room for the next event
             interval = event.interval
             if event.face_id == face.face_id and interval.onset.t_s <= t_s <= interval.offset.t_s + LABEL_HOLD_S:
                 return self._traces.mark(face, _state(event, t_s), f"{event_caption(event)}{_phase(event, t_s)}")

@@ -55,7 +55,7 @@ def around_the_middle(degrees: float, zoom: float, x: float, y: float) -> Float6
 
 def test_points_and_regions_fit_together() -> None:
     assert tuple(_REGION_POINTS) == REGIONS
-    assert MOTION_POINTS[: len(RIGID_POINTS)] == RIGID_POINTS
+    assert set(RIGID_POINTS) - set(MOTION_POINTS) == {151}  # raised with the inner brows
     assert all(0 <= point < 468 for point in MOTION_POINTS)
     found = displacement(still(), still(), SPEC)
     assert found.residual.shape == (len(REGIONS),)
@@ -160,11 +160,11 @@ def test_sensor_noise_is_no_motion(seed: int) -> None:
     assert 0 < found.rigid_error < 0.15
 
 
-def test_what_no_affine_motion_explains_is_a_rigid_error() -> None:
+def test_what_no_similarity_explains_is_a_rigid_error() -> None:
     across = ((COLUMNS - 112) / 112) ** 2 * np.float32(6)
     assert displacement(still(), looked_up(across, across * 0), SPEC).rigid_error > 0.15
-    sheared = ((COLUMNS - 112) / 112) * np.float32(2)
-    assert displacement(still(), looked_up(sheared, sheared * 0), SPEC).rigid_error < 0.1
+    zoomed = (COLUMNS - 112) * np.float32(0.02), (ROWS - 112) * np.float32(0.02)
+    assert displacement(still(), looked_up(*zoomed), SPEC).rigid_error < 0.1
 
 
 def points_lost(which: slice) -> FacePatch:

@@ -43,6 +43,8 @@ def abstention_threshold(probabilities: Float64Array, truth: AnyArray, accuracy:
         truth: (N,) class indices.
         accuracy: wanted among the answers that are given.
     """
+    if len(probabilities) == 0:
+        raise ContractError("nothing to choose a threshold on; expected at least one case")
     top = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == truth
     if right.mean() >= accuracy:
@@ -50,6 +52,9 @@ def abstention_threshold(probabilities: Float64Array, truth: AnyArray, accuracy:
     order = np.argsort(-top, kind="stable")
     reached = right[order].cumsum() / np.arange(1, len(order) + 1)
     reached[: max(len(order) // 10, 1) - 1] = 0.0
+    # Equal probabilities are answered together or not at all.
+    ends_a_tie = np.append(top[order][1:] < top[order][:-1], True)
+    reached[~ends_a_tie] = 0.0
     good = np.flatnonzero(reached >= accuracy)
     last = int(good[-1]) if good.size else int(reached.argmax())
     return float(top[order[last]])

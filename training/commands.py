@@ -26,7 +26,10 @@ from tsfmicro.training.fit import Progress as FitProgress
 from tsfmicro.training.summary import summarise
 
 app = typer.Typer(
-    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Train and evaluate recognisers."
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Train and evaluate recognisers. Example: tsf-train demonstration --out mine.tsf",
 )
 
 _AMPLITUDES = (3.0, 2.0)
@@ -62,7 +65,7 @@ def models(
 @app.command(
     epilog=(
         "Examples:\n\n    tsf-train demonstration --out mine.tsf\n\n"
-        "    tsf-train demonstration --out mine.tsf --faces photos/*.jpg --calibrate anna.mp4\n\n"
+        "    tsf-train demonstration --out mine.tsf --faces bert.jpg --faces carla.mp4 --calibrate anna.mp4\n\n"
         "Then: tsf-export mine.tsf, and tsf-train evaluate mine.tsf --faces SOMEBODY.mp4"
     )
 )

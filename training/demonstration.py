@@ -17,6 +17,7 @@ from tsfmicro.bundle import (
     ModelCard,
     Provenance,
     SourceNote,
+    require_replaceable,
     round_to_half,
     write_bundle,
 )
@@ -76,6 +77,7 @@ class Request:
 
 def train_demonstration(request: Request, out: Path, on_step: Callable[[Progress], None]) -> Bundle:
     """Train, calibrate and seal. The same request gives the same weights on the same machine and thread count."""
+    require_replaceable(out)
     preprocessor = Preprocessor(PreprocessSpec())
     classes = protocol(PROTOCOL_ID).classes
     config = ModelConfig(size="small", classes=len(classes))
@@ -166,10 +168,9 @@ def _logits(fused: FusedRecognizer, pairs: SyntheticPairs, batch: int = 16) -> t
 
 
 def _commit() -> str:
-    found = subprocess.run(
-        ["git", "-C", str(Path(__file__).resolve().parent), "describe", "--always", "--dirty", "--abbrev=12"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    words = ["git", "-C", str(Path(__file__).resolve().parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        found = subprocess.run(words, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "unknown"
     return found.stdout.strip() or "unknown"

@@ -23,12 +23,14 @@ MAX_ASYMMETRY = 0.16
 """How far the nose tip may stand beside the eyes' middle, inter-ocular distances: frontal faces only."""
 _NOSE_TIP, _LEFT_EYE_OUTER = 1, 33
 _STORED_IOD_PX = 160.0
+ASTRONAUT = "astronaut"
+"""Name of the built-in person."""
 
 
 def astronaut() -> Portrait:
     """The public-domain portrait of Eileen Collins (NASA) that scikit-image carries."""
     with FaceMeshDetector(max_faces=1) as detector:
-        return portrait_of("astronaut", np.ascontiguousarray(data.astronaut()), detector)
+        return portrait_of(ASTRONAUT, np.ascontiguousarray(data.astronaut()), detector)
 
 
 def load_people(paths: list[Path]) -> dict[str, tuple[Portrait, ...]]:
@@ -38,18 +40,23 @@ def load_people(paths: list[Path]) -> dict[str, tuple[Portrait, ...]]:
     largest face.
 
     Raises:
-        SourceError: if a path does not exist or holds no usable face.
+        SourceError: if a path does not exist, holds no usable face, or names a person twice.
     """
     people: dict[str, tuple[Portrait, ...]] = {}
     for path in paths:
         found = _people_of(path)
         if not found:
             raise SourceError(f"{path} holds no frontal face at least {MIN_IOD_PX:.0f} px between the eyes")
+        twice = sorted(set(found) & {*people, ASTRONAUT})
+        if twice:
+            raise SourceError(f"{path} would be a second person called {twice[0]}; rename the file")
         people.update(found)
     return people
 
 
 def _people_of(path: Path) -> dict[str, tuple[Portrait, ...]]:
+    if not path.is_file():
+        raise SourceError(f"{path} does not exist, or is no file; expected a picture or a clip")
     if path.suffix.lower() in PHOTO_SUFFIXES:
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if picture is None:

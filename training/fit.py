@@ -34,8 +34,10 @@ class FitSpec:
     """Processes that draw pairs beside the one that learns."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 2 or self.learning_rate <= 0:
-            raise ContractError(f"{self} cannot train: expected --steps >= 1, --batch >= 2, a rate above 0")
+        if min(self.steps, self.batch - 1, self.warmup_steps) < 1 or self.learning_rate <= 0 or self.au_weight < 0:
+            raise ContractError(
+                f"{self} cannot train: expected --steps >= 1, --batch >= 2, --au-weight >= 0, warm-up and rate above 0"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Progress:
     step: int
     steps: int
     loss: float
-    """Mean of the last steps."""
+    """Mean of the last steps, the auxiliary task included."""
     accuracy: float
     """On the training batches of the last steps."""
 
@@ -87,7 +89,14 @@ class ContractionTask(nn.Module):
 
 
 def fit(fused: FusedRecognizer, pairs: Dataset[Sample], spec: FitSpec, on_step: Callable[[Progress], None]) -> None:
-    """Train ``fused.network`` in place for ``spec.steps`` batches of ``pairs``, which must hold enough of them."""
+    """Train ``fused.network`` in place, which then stands in evaluation mode.
+
+    Raises:
+        ContractError: if ``pairs`` holds fewer than ``spec.steps`` batches.
+    """
+    loader = DataLoader(pairs, batch_size=spec.batch, num_workers=spec.workers, drop_last=True)
+    if len(loader) < spec.steps:
+        raise ContractError(f"the corpus holds {len(loader)} batches of {spec.batch}; --steps {spec.steps} needs more")
     auxiliary = ContractionTask(fused.network) if spec.au_weight > 0 else None
     learned = [*fused.network.parameters(), *(auxiliary.parameters() if auxiliary else ())]
     optimiser = torch.optim.AdamW(learned, lr=spec.learning_rate, weight_decay=spec.weight_decay)
@@ -96,7 +105,6 @@ def fit(fused: FusedRecognizer, pairs: Dataset[Sample], spec: FitSpec, on_step: 
         return min((step + 1) / spec.warmup_steps, 1.0) * (1 - step / spec.steps)
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-    loader = DataLoader(pairs, batch_size=spec.batch, num_workers=spec.workers, drop_last=True)
     criterion = nn.CrossEntropyLoss()
     fused.network.train()
     loss_average, accuracy_average = 0.0, 0.0

@@ -349,6 +349,18 @@ def round_to_half(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return rounded
 
 
+def require_replaceable(path: Path | str) -> None:
+    """Check that a bundle may be written to ``path``; worth asking before an hour of training.
+
+    Raises:
+        BundleError: if something that is no bundle lies there.
+    """
+    target = Path(path).resolve()
+    is_vacant = not target.exists() or (target.is_dir() and not any(target.iterdir()))
+    if not is_vacant and not (target / MANIFEST_FILE).is_file():
+        raise BundleError(f"{path} exists and is no bundle, so it is not replaced; choose another name")
+
+
 def write_bundle(path: Path | str, manifest: Manifest, weights: Mapping[str, Tensor]) -> Bundle:
     """Write a new bundle, or replace one; a failure on the way leaves what was there before.
 
@@ -363,9 +375,7 @@ def write_bundle(path: Path | str, manifest: Manifest, weights: Mapping[str, Ten
     """
     path = Path(path)
     target = path.resolve()
-    is_vacant = not target.exists() or (target.is_dir() and not any(target.iterdir()))
-    if not is_vacant and not (target / MANIFEST_FILE).is_file():
-        raise BundleError(f"{path} exists and is no bundle, so it is not replaced; choose another name")
+    require_replaceable(path)
     for name, tensor in weights.items():
         if np.issubdtype(tensor.dtype, np.floating) and not np.all(np.isfinite(tensor)):
             raise ContractError(f"weight {name} holds NaN or infinity; such a network is not worth keeping")

@@ -59,7 +59,7 @@ def _call(name: str, module: str, extra_packages: tuple[str, ...]) -> int:
 
 def _exit_code(command: Callable[[], int]) -> int:
     try:
-        return command()
+        code = command()
     except _CommandLineError as refused:
         refused.show()
         return int(refused.exit_code)
@@ -67,12 +67,7 @@ def _exit_code(command: Callable[[], int]) -> int:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted; everything up to here is written", file=sys.stderr)  # noqa: T201
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our events left, which is how `| head` says it has enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        code = EXIT_INTERRUPTED
     except Exception as error:  # the last edge before the user: a sentence, not a traceback
         if os.environ.get(DEBUG_VARIABLE):
             traceback.print_exc()
@@ -82,3 +77,6 @@ def _exit_code(command: Callable[[], int]) -> int:
             file=sys.stderr,
         )
         return 1
+    if code == EXIT_INTERRUPTED:  # typer answers Ctrl-C with this code itself
+        print("interrupted; everything up to here is written", file=sys.stderr)  # noqa: T201
+    return code

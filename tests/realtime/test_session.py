@@ -1,0 +1,321 @@
+"""A run from its first line to its last, whatever happens in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import pytest
+
+from tests.factories import make_face
+from tsfmicro.errors import SourceLostError, UsageError
+from tsfmicro.landmarks import LandmarkDetector
+from tsfmicro.realtime.events import Event, FaceLost, FaceNew, SessionEnd, SessionStart, Stats
+from tsfmicro.realtime.pipeline import Step
+from tsfmicro.realtime.session import Limits, Outputs, Session, Summary
+from tsfmicro.realtime.stage_clock import StageClock
+from tsfmicro.realtime.window import StopRequested
+from tsfmicro.values import Face, Frame, UInt8Array
+
+FPS = 30.0
+PIXELS: UInt8Array = np.random.default_rng(7).integers(0, 255, (480, 640, 3), dtype=np.uint8)
+NO_LIMITS = Limits()
+
+
+class FakeSource:
+    """Frames of a rate, dropping some, ending in an error where asked."""
+
+    def __init__(
+        self, name: str = "first", frames: int = 30, dropped: Sequence[int] = (), ends_in: BaseException | None = None
+    ) -> None:
+        self.name, self.live, self.skipped = name, False, 0
+        self.expected_frames: int | None = frames
+        self.expected_duration_s: float | None = frames / FPS
+        self._indices = [index for index in range(frames) if index not in dropped]
+        self._ends_in = ends_in
+        self.asked = 0
+
+    def frames(self) -> Iterator[Frame]:
+        for index in self._indices:
+            self.asked += 1
+            yield Frame(pixels=PIXELS, index=index, t_s=index / FPS, captured_s=0.0, source=self.name)
+        if self._ends_in is not None:
+            raise self._ends_in
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class FakeDetector:
+    """One average face in every frame; remembers that it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def detect(self, frame: Frame) -> list[Face]:
+        assert not self.closed
+        return [make_face()]
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Detectors:
+    """Makes detectors and keeps them, to ask afterwards."""
+
+    def __init__(self) -> None:
+        self.made: list[FakeDetector] = []
+
+    def __call__(self) -> LandmarkDetector:
+        self.made.append(FakeDetector())
+        return self.made[-1]
+
+    def all_closed(self, count: int) -> bool:
+        return [detector.closed for detector in self.made] == [1] * count
+
+
+class ListSink:
+    def __init__(self, fails_at: int | None = None) -> None:
+        self.events: list[Event] = []
+        self.seqs: list[int] = []
+        self.closed = 0
+        self._fails_at = fails_at
+
+    def write(self, event: Event, seq: int) -> None:
+        assert not self.closed
+        if self._fails_at is not None and seq >= self._fails_at:
+            raise UsageError("events cannot be written to full: No space left on device.")
+        self.events.append(event)
+        self.seqs.append(seq)
+
+    def close(self) -> None:
+        self.closed += 1
+
+    @property
+    def end(self) -> SessionEnd:
+        assert isinstance(self.events[-1], SessionEnd)
+        return self.events[-1]
+
+
+class ListViewer:
+    def __init__(self, on_frame: dict[int, BaseException] | None = None) -> None:
+        self.seen: list[int] = []
+        self.finished: list[Event] = []
+        self.finishes = 0
+        self.closed = 0
+        self._on_frame = on_frame or {}
+
+    def see(self, step: Step) -> None:
+        self.seen.append(step.frame.index)
+        if step.frame.index in self._on_frame:
+            raise self._on_frame[step.frame.index]
+
+    def finish(self, events: Sequence[Event]) -> None:
+        self.finishes += 1
+        self.finished += events
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Run:
+    """A session with fakes at every edge."""
+
+    def __init__(
+        self, limits: Limits = NO_LIMITS, sink: ListSink | None = None, viewer: ListViewer | None = None
+    ) -> None:
+        self.detectors = Detectors()
+        self.sink, self.viewer = sink or ListSink(), viewer or ListViewer()
+        self.second = ListSink()
+        self.clock = StageClock()
+        self.session = Session(self.detectors, None, {"name": "none"}, limits, self.clock)
+
+    def __call__(self, *sources: FakeSource) -> Summary:
+        return self.session.run(sources, Outputs([self.sink, self.second], [self.viewer]))
+
+    def assert_closed(self, detectors: int = 1) -> None:
+        assert (self.sink.closed, self.second.closed, self.viewer.closed) == (1, 1, 1)
+        assert self.detectors.all_closed(detectors)
+
+
+def test_session_start_is_first_and_session_end_last_with_the_counts() -> None:
+    run = Run()
+    summary = run(FakeSource("first", 40, dropped=(3, 4, 20)))
+    events = run.sink.events
+    start = events[0]
+    assert isinstance(start, SessionStart)
+    assert (start.sources, start.model) == (("first",), {"name": "none"})
+    assert [type(event) for event in events[1:]] == [FaceNew, FaceLost, Stats, SessionEnd]
+    end = run.sink.end
+    assert (end.frames, end.dropped, end.faces, end.events, end.rejected) == (37, 3, 1, 0, 0)
+    assert end.reason == summary.reason == "end_of_source"
+    assert end.wall_s >= 0
+    assert (summary.tally.frames, summary.tally.dropped) == (37, 3)
+    assert run.viewer.seen == [index for index in range(40) if index not in (3, 4, 20)]
+    run.assert_closed()
+
+
+def test_every_sink_gets_the_same() -> None:
+    run = Run()
+    run(FakeSource())
+    assert run.sink.events == run.second.events
+    assert run.sink.seqs == run.second.seqs
+
+
+def test_numbers_go_on_over_two_sources() -> None:
+    run = Run()
+    run(FakeSource("first", 20), FakeSource("second", 25))
+    assert run.sink.seqs == list(range(len(run.sink.events)))
+    assert [e.source for e in run.sink.events if isinstance(e, FaceNew)] == ["first", "second"]
+    assert sum(isinstance(event, SessionStart | SessionEnd) for event in run.sink.events) == 2
+    assert (run.sink.end.frames, run.sink.end.faces) == (45, 2)
+    assert run.viewer.finishes == 2
+    run.assert_closed(detectors=2)
+
+
+def test_a_source_without_frames_is_an_ordinary_run() -> None:
+    run = Run()
+    run(FakeSource(frames=0))
+    assert [type(event) for event in run.sink.events] == [SessionStart, SessionEnd]
+    assert run.sink.end.frames == 0
+    run.assert_closed()
+
+
+@pytest.mark.parametrize(
+    ("limits", "frames", "reason"),
+    [
+        (Limits(max_frames=7), 7, "max_frames"),
+        (Limits(duration_s=0.5), 15, "duration"),
+        (Limits(duration_s=0.0), 0, "duration"),
+        (Limits(duration_s=0.5, max_frames=7), 7, "max_frames"),
+        (Limits(duration_s=0.1, max_frames=7), 3, "duration"),
+        (Limits(duration_s=9.0, max_frames=99), 30, "end_of_source"),
+        (Limits(max_frames=30), 30, "end_of_source"),
+    ],
+)
+def test_limits_stop_and_say_which(limits: Limits, frames: int, reason: str) -> None:
+    run = Run(limits)
+    summary = run(FakeSource(frames=30))
+    assert run.sink.end.frames == len(run.viewer.seen) == frames
+    assert run.sink.end.reason == summary.reason == reason
+    run.assert_closed()
+
+
+def test_limits_are_for_each_source() -> None:
+    run = Run(Limits(max_frames=5))
+    run(FakeSource("first"), FakeSource("second"))
+    assert run.sink.end.frames == 10
+    assert run.viewer.seen == [0, 1, 2, 3, 4] * 2
+
+
+Interruption = tuple[Callable[[], tuple[Run, FakeSource]], type[BaseException], str]
+
+
+def interrupted_while_reading() -> tuple[Run, FakeSource]:
+    return Run(), FakeSource(frames=12, ends_in=KeyboardInterrupt())
+
+
+def interrupted_while_watching() -> tuple[Run, FakeSource]:
+    return Run(viewer=ListViewer({11: KeyboardInterrupt()})), FakeSource()
+
+
+def lost() -> tuple[Run, FakeSource]:
+    return Run(), FakeSource(frames=12, ends_in=SourceLostError("camera:0 stopped delivering after 12 frames"))
+
+
+@pytest.mark.parametrize(
+    ("case", "error", "reason"),
+    [
+        (interrupted_while_reading, KeyboardInterrupt, "interrupted"),
+        (interrupted_while_watching, KeyboardInterrupt, "interrupted"),
+        (lost, SourceLostError, "source_lost"),
+    ],
+)
+def test_an_interruption_is_flushed_like_an_end_and_raised_again(
+    case: Callable[[], tuple[Run, FakeSource]], error: type[BaseException], reason: str
+) -> None:
+    run, source = case()
+    later = FakeSource("later")
+    with pytest.raises(error):
+        run(source, later)
+    assert [type(event) for event in run.sink.events] == [SessionStart, FaceNew, FaceLost, Stats, SessionEnd]
+    assert run.sink.seqs == list(range(5))
+    assert (run.sink.end.reason, run.sink.end.frames, run.sink.end.faces) == (reason, 12, 1)
+    assert [type(event) for event in run.viewer.finished] == [FaceLost, Stats]
+    assert later.asked == 0
+    run.assert_closed()
+
+
+def test_a_viewer_that_has_seen_enough_ends_the_whole_run_well() -> None:
+    run = Run(viewer=ListViewer({5: StopRequested()}))
+    later = FakeSource("later")
+    summary = run(FakeSource(), later)
+    assert (summary.reason, run.sink.end.reason) == ("closed", "closed")
+    assert run.sink.end.frames == 6
+    assert [type(event) for event in run.viewer.finished] == [FaceLost, Stats]
+    assert later.asked == 0
+    run.assert_closed()
+
+
+@pytest.mark.parametrize("fails_at", [0, 1])
+def test_an_output_that_fails_closes_the_others_and_is_reported(fails_at: int) -> None:
+    run = Run(sink=ListSink(fails_at=fails_at))
+    with pytest.raises(UsageError, match="No space left"):
+        run(FakeSource())
+    assert (run.sink.closed, run.second.closed, run.viewer.closed) == (1, 1, 1)
+
+
+def test_the_detector_is_closed_when_an_output_fails() -> None:
+    run = Run(sink=ListSink(fails_at=1))
+    with pytest.raises(UsageError, match="No space left"):
+        run(FakeSource())
+    assert run.detectors.all_closed(1)
+
+
+def test_a_failure_is_not_called_the_end_of_the_source() -> None:
+    run = Run(viewer=ListViewer({5: UsageError("the annotated video cannot be written")}))
+    with pytest.raises(UsageError, match="annotated video"):
+        run(FakeSource())
+    assert run.sink.end.reason == "failed"
+
+
+def test_an_output_that_cannot_be_closed_does_not_keep_the_others_open() -> None:
+    class Stuck(ListSink):
+        def close(self) -> None:
+            raise UsageError("events cannot be written")
+
+    run = Run(sink=Stuck())
+    with pytest.raises(UsageError):
+        run(FakeSource(frames=3))
+    assert (run.second.closed, run.viewer.closed) == (1, 1)
+
+
+def test_a_viewer_that_fails_is_reported_and_all_is_closed() -> None:
+    run = Run(viewer=ListViewer({5: UsageError("the annotated video cannot be written")}))
+    with pytest.raises(UsageError, match="annotated video"):
+        run(FakeSource())
+    assert isinstance(run.sink.events[-1], SessionEnd)
+    run.assert_closed()
+
+
+def test_every_stage_is_timed() -> None:
+    run = Run()
+    run(FakeSource(frames=10))
+    report = run.clock.report()
+    assert {name: stage["count"] for name, stage in report.items()} == {
+        "decode": 11,  # the last look finds the end
+        "landmarks": 10,
+        "align": 10,
+        "spot": 10,
+        "output": 10,
+    }
