@@ -23,6 +23,7 @@ from tsfmicro.realtime.sources import CameraSource, Source, open_source
 from tsfmicro.realtime.sources.demo import DEMO_NAME, DemoSource
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.terminal import ProgressViewer, print_summary, print_truth
+from tsfmicro.realtime.track import PATIENCE_S
 from tsfmicro.realtime.viewers import HindsightVideo, TimelineViewer
 from tsfmicro.realtime.window import Window, display_available
 from tsfmicro.runners import BACKENDS, load
@@ -50,7 +51,7 @@ def live(
     sources: Annotated[
         list[str] | None, typer.Argument(metavar="SOURCE...", help="Video, folder or glob of images, or demo:")
     ] = None,
-    camera: Annotated[int | None, typer.Option(help="Camera index instead of SOURCE.")] = None,
+    camera: Annotated[int | None, typer.Option(help="Camera index instead of SOURCE.", min=0)] = None,
     model: Annotated[Path | None, typer.Option(help="Bundle (NAME.tsf); by default the demonstration one.")] = None,
     backend: Annotated[str, typer.Option(help=f"One of {', '.join(BACKENDS)}.")] = "auto",
     events: Annotated[
@@ -69,12 +70,14 @@ def live(
 
     Events are JSON lines (schema tsf.event/1); messages go to standard error.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
     clock = StageClock()
     with ExitStack() as stack:
+        opened = [stack.enter_context(source) for source in _open(sources or [], camera)]
+        if spot_only and (backend != "auto" or model is not None):
+            raise UsageError("--spot-only uses no recogniser; leave out --model and --backend, or --spot-only")
         bundle = None if spot_only else read_bundle(model or default_bundle_path())
         recogniser = None if bundle is None else _load(bundle, backend, clock, stack)
-        opened = [stack.enter_context(source) for source in _open(sources or [], camera)]
         session = Session(
             lambda: FaceMeshDetector(max_faces), recogniser, _describe(bundle, recogniser),
             Limits(duration, max_frames), clock,
@@ -152,7 +155,7 @@ def _add_outputs(
     if events is not None:
         outputs.sinks.append(JsonLinesSink(events))
     if video is not None:
-        outputs.viewers.append(HindsightVideo(video, spot.threshold, spot.anchor_s + spot.max_course_s))
+        outputs.viewers.append(HindsightVideo(video, spot.threshold, spot.anchor_s + spot.max_course_s + PATIENCE_S))
     if timeline is not None:
         outputs.viewers.append(TimelineViewer(timeline, spot.threshold, truth, opened[0].name))
     if len(opened) == 1:

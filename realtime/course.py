@@ -10,6 +10,8 @@ from tsfmicro.values import Float64Array
 
 _LOW, _MIDDLE = 0.2, 0.5
 """Fractions of the peak whose crossings place onset and offset."""
+_SETTLED, _SETTLED_S = 0.4, 0.1
+"""Share of the peak under which another level counts as rest, and how long nothing lower may come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ def measure_course(times_s: Float64Array, traces: Float64Array) -> Course:
 
     The trace is smoothed by [1/4 1/2 1/4]. Apex is its maximum. Onset is where the line through its crossings of
     20 % and 50 % of the peak meets the resting level (a movement begins before it reaches 20 %), offset likewise on
-    the way back, once the trace stayed below 20 % for a sample and the line has come down.
+    the way back, once the trace is at rest again.
 
     Args:
         times_s: (N,) media time of the samples, N >= 1.
@@ -45,13 +47,25 @@ def measure_course(times_s: Float64Array, traces: Float64Array) -> Course:
     level = trace - rest
     onset_s = _foot(times_s[apex::-1], level[apex::-1], peak)
     onset = 0 if onset_s is None else int(np.abs(times_s - onset_s).argmin())
-    offset = None
-    after = level[apex:]
-    if len(after) > 2 and after[-1] < _LOW * peak and after[-2] < _LOW * peak:
-        offset_s = _foot(times_s[apex:], after, peak)
-        if offset_s is not None and offset_s <= times_s[-1]:
-            offset = int(np.abs(times_s - offset_s).argmin())
+    offset_s = _return_s(times_s[apex:], level[apex:], peak)
+    offset = None if offset_s is None else int(np.abs(times_s - offset_s).argmin())
     return Course(region, min(onset, apex), apex, None if offset is None else max(offset, apex), peak)
+
+
+def _return_s(times_s: Float64Array, level: Float64Array, peak: float) -> float | None:
+    """Time at which the falling flank comes to rest; None while it has not.
+
+    At rest is a trace that stayed under 20 % of the peak for a sample, or one that found another level: its lowest
+    point lies under 40 % and nothing lower came for a while. A head that turned meanwhile leaves such a level.
+    """
+    lowest = int(level.argmin())
+    if len(level) > 2 and max(level[-2:]) < _LOW * peak:
+        foot_s = _foot(times_s, level, peak)
+    elif level[lowest] < _SETTLED * peak and times_s[-1] - times_s[lowest] >= _SETTLED_S - 1e-9:
+        foot_s = _foot(times_s, level - level[lowest], peak - float(level[lowest]))
+    else:
+        return None
+    return foot_s if foot_s is not None and foot_s <= times_s[-1] else None
 
 
 def _smoothed(traces: Float64Array) -> Float64Array:

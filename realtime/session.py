@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -10,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tsfmicro import __version__
-from tsfmicro.errors import SourceLostError
+from tsfmicro.errors import SourceLostError, UsageError
 from tsfmicro.landmarks import LandmarkDetector
 from tsfmicro.realtime.events import Event, SessionEnd, SessionStart
 from tsfmicro.realtime.pipeline import EventRecogniser, PipelineSpec, Step, Tally
@@ -22,6 +24,9 @@ from tsfmicro.realtime.viewers import Viewer
 from tsfmicro.realtime.window import StopRequested
 from tsfmicro.values import Frame
 
+_KEPT_EVENTS = 10_000
+"""Movements remembered for the summary: a month must not cost more memory than a day."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -31,6 +36,10 @@ class Limits:
     """Media time of each source."""
     max_frames: int | None = None
     """Of each source."""
+
+    def __post_init__(self) -> None:
+        if self.duration_s is not None and not math.isfinite(self.duration_s):
+            raise UsageError(f"--duration is {self.duration_s}; expected seconds")
 
 
 @dataclass(slots=True)
@@ -58,7 +67,7 @@ class Summary:
     reason: str
     """As in ``session.end``."""
     events: tuple[Event, ...]
-    """All of them, except the statistics."""
+    """The last movements: ``me.*``."""
 
 
 class Session:
@@ -90,7 +99,7 @@ class Session:
         self._spec = spec or PipelineSpec()
         self._seq = 0
         self._total = Tally()
-        self._kept: list[Event] = []
+        self._kept: deque[Event] = deque(maxlen=_KEPT_EVENTS)
 
     @property
     def spec(self) -> PipelineSpec:

@@ -61,8 +61,12 @@ class JsonLinesSink:
 
     def close(self) -> None:
         """See ``EventSink.close``. Standard output stays open: it is not ours."""
-        if not self._to_stdout:
+        if self._to_stdout:
+            return
+        try:
             self._file.close()
+        except OSError as error:  # what was left in the buffer
+            raise UsageError(f"events cannot be written to {self._name}: {error.strerror}.") from error
 
     def __enter__(self) -> Self:
         return self

@@ -8,6 +8,8 @@ import numpy as np
 
 from tsfmicro.values import Face, Float32Array, Moment, TrackedFace
 
+PATIENCE_S = 0.5
+"""How long an identity waits for its face."""
 _SAME_FACE_WIDTHS = 0.6
 """A face may move this many of its own widths between two frames and still be the same."""
 
@@ -36,7 +38,7 @@ class FaceTracker:
         patience_s: how long an identity waits for its face.
     """
 
-    def __init__(self, patience_s: float = 0.5) -> None:
+    def __init__(self, patience_s: float = PATIENCE_S) -> None:
         self._patience_s = patience_s
         self._tracks: list[_Track] = []
         self._seen = 0

@@ -346,6 +346,11 @@ def test_usage(prompt: Prompt, clip: Path, tmp_path: Path, words: tuple[object, 
     assert "secret" not in done.err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to write to")
+def test_a_full_disk(prompt: Prompt, clip: Path) -> None:
+    prompt.live(clip, "--spot-only", "--events", "/dev/full").assert_refused(2, "/dev/full", "No space left")
+
+
 def test_an_unknown_backend(prompt: Prompt, clip: Path, bundle: Path) -> None:
     prompt.live(clip, "--model", bundle, "--backend", "onnxruntim").assert_refused(2, "onnxruntim", "did you mean")
 

@@ -77,6 +77,7 @@ class FaceMeshDetector:
         self._settled: set[int] = set()
         self._count = 1
         self._next_count_s = 0.0
+        self._load_models()
 
     def detect(self, frame: Frame) -> list[Face]:
         """Faces of this frame. Frames must come in order of time."""
@@ -103,6 +104,13 @@ class FaceMeshDetector:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _load_models(self) -> None:
+        # Models load at their first picture, which takes longer than a live source waits: so not at the user's first.
+        blank = np.zeros((64, 64, 3), dtype=np.uint8)
+        self._process(1, blank)
+        if self._max_faces > 1:
+            self._process(_COUNTER, blank)
 
     def _count_faces(self, pixels: UInt8Array) -> int:
         found = self._process(_COUNTER, pixels).detections or []

@@ -6,7 +6,7 @@ import functools
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -284,6 +284,15 @@ def test_hidden_micro_expressions_are_found_in_place(fps: float) -> None:
         span = (event.interval.onset.t_s, event.interval.offset.t_s)
         assert iou(span, (truth.course.onset_s, truth.course.offset_s)) >= 0.5
         assert abs(event.interval.apex.t_s - truth.course.apex_s) <= 0.035
+
+
+def test_a_second_micro_expression_soon_after_the_first_is_found() -> None:
+    pair = (
+        replace(HIDDEN[0], course=TimeCourse(1.6, 1.77, 1.99)),
+        replace(HIDDEN[1], course=TimeCourse(2.8, 2.98, 3.22)),
+    )
+    found = [event.interval for event in events_of_clip(pair, 30.0) if isinstance(event, MeEnd)]
+    assert [round(interval.apex.t_s, 1) for interval in found] == [1.8, 3.0]
 
 
 def test_nothing_is_found_where_nothing_is_hidden() -> None:
