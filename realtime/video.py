@@ -107,7 +107,8 @@ class AnnotatedVideoWriter:
     def _opened(self, first: UInt8Array) -> tuple[VideoStream, OutputContainer]:
         if self._stream is not None and self._container is not None:
             return self._stream, self._container
-        av.logging.set_level(av.logging.PANIC)
+        # In ffmpeg itself, not through PyAV's Python logger: see FileSource.
+        av.logging.set_libav_level(av.logging.PANIC)
         codec = next((name for name in _TICKS if name in av.codecs_available), None)
         if codec is None:
             raise UsageError(f"the annotated video needs one of the codecs {', '.join(_TICKS)}; this PyAV has neither.")

@@ -112,7 +112,7 @@ def spawn(*words: object, script: str = "live") -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)} | {cli.DEBUG_VARIABLE: ""}
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1", cli.DEBUG_VARIABLE: ""}
 
 
 def write_clip(path: Path, options: dict[str, str] | None = None) -> Path:
@@ -543,7 +543,9 @@ def test_the_unexpected_has_a_traceback_for_who_asks(
 
 def test_a_process_ends_with_the_code(tmp_path: Path) -> None:
     command = spawn(tmp_path / "absent.mp4", "--spot-only")
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(), cwd=tmp_path)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment(), cwd=tmp_path, timeout=120
+    )
     Done(done.returncode, done.stdout, done.stderr).assert_refused(3, "absent.mp4")
 
 
@@ -556,7 +558,11 @@ def test_a_process_that_is_interrupted_writes_its_end(tmp_path: Path) -> None:
         while process.poll() is None and not (events.exists() and "face.new" in events.read_text(encoding="utf-8")):
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate()
+        try:
+            out, err = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)  # faulthandler shows where it hangs
+            pytest.fail(f"still running a minute after Ctrl-C: {process.communicate()[1]}")
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in err
     records = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
@@ -580,4 +586,6 @@ def piped_into_head(clip: Path, folder: Path) -> subprocess.CompletedProcess[str
     """``tsf-live CLIP | head -n 1``, with the exit code of tsf-live."""
     pipe = '"$@" | head -n 1; exit "${PIPESTATUS[0]}"'
     command = ["bash", "-c", pipe, "bash", *spawn(clip, "--spot-only", "--no-display")]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment(), cwd=folder)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment(), cwd=folder, timeout=120
+    )

@@ -410,3 +410,10 @@ def test_folder_without_images_says_what_is_looked_for(tmp_path: Path) -> None:
 def test_frame_rate_of_images_is_checked(tmp_path: Path, fps: float) -> None:
     with pytest.raises(UsageError, match="expected a positive number"):
         ImagesSource(tmp_path, fps=fps)
+
+
+def test_decoder_threads_never_call_into_python(tmp_path: Path) -> None:
+    """PyAV's Python logger takes the GIL in ffmpeg's threads; closing a file holds it and waits for them."""
+    with FileSource(write_video(tmp_path / "clip.mp4", [i / 30 for i in range(8)])) as source:
+        read(source)
+    assert av.logging.get_level() is None
