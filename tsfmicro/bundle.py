@@ -330,7 +330,8 @@ def _near(path: Path) -> str:
     ranked = difflib.get_close_matches(path.name, seen, n=5, cutoff=0.0)
     near = f"there is {', '.join(str(seen[name]) for name in ranked)}; " if ranked else ""
     name = path.name.removesuffix(".tsf") or "demonstration"
-    return f"{near}type `tsf-train demonstration --out {name}.tsf` to make one, or leave the bundle out for the one that ships"
+    make = f"`tsf-train demonstration --out {name}.tsf`"
+    return f"{near}type {make} to make one, or name none for the one that ships"
 
 
 def round_to_half(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -38,7 +38,7 @@ class FileSource:
             SourceError: the file is no video, holds no video stream, or none of its frames can be decoded.
         """
         # ffmpeg's own complaints would land in the middle of our messages; what matters comes back as errors. Set in
-        # ffmpeg itself: PyAV's Python logger needs the GIL in decoder threads, which a closing file waits for: deadlock.
+        # ffmpeg itself: PyAV's logger needs the GIL in decoder threads, which a closing file waits for: deadlock.
         av.logging.set_libav_level(av.logging.PANIC)
         self.name = without_credentials(str(path))
         self.skipped = 0
