@@ -16,6 +16,7 @@ from rich.console import Console
 from tsfmicro.bundle import Bundle, default_bundle_path, read_bundle
 from tsfmicro.errors import UsageError
 from tsfmicro.landmarks import FaceMeshDetector
+from tsfmicro.realtime.interruption import Interruption
 from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.session import Limits, Outputs, Session
 from tsfmicro.realtime.sinks import JsonLinesSink
@@ -73,6 +74,7 @@ def live(
     console = Console(stderr=True, highlight=False)
     clock = StageClock()
     with ExitStack() as stack:
+        interruption = stack.enter_context(Interruption())
         opened = [stack.enter_context(source) for source in _open(sources or [], camera)]
         if spot_only and (backend != "auto" or model is not None):
             raise UsageError("--spot-only uses no recogniser; leave out --model and --backend, or --spot-only")
@@ -80,7 +82,7 @@ def live(
         recogniser = None if bundle is None else _load(bundle, backend, clock, stack)
         session = Session(
             lambda: FaceMeshDetector(max_faces), recogniser, _describe(bundle, recogniser),
-            Limits(duration, max_frames), clock,
+            Limits(duration, max_frames), clock, interrupted=lambda: interruption.requested,
         )  # fmt: skip
         if recogniser is not None:
             console.print(f"recogniser: {bundle.manifest.name if bundle else ''} on {recogniser.runner.backend}")

@@ -80,6 +80,7 @@ class Session:
         limits: when to stop early.
         clock: times the stages.
         spec: constants of the pipeline.
+        interrupted: asked before every frame; true ends the run as Ctrl-C does.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Session:
         limits: Limits,
         clock: StageClock,
         spec: PipelineSpec | None = None,
+        interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._detector = detector
         self._recogniser = recogniser
@@ -97,6 +99,7 @@ class Session:
         self._limits = limits
         self._clock = clock
         self._spec = spec or PipelineSpec()
+        self._interrupted = interrupted
         self._seq = 0
         self._total = Tally()
         self._kept: deque[Event] = deque(maxlen=_KEPT_EVENTS)
@@ -150,6 +153,8 @@ class Session:
         reason = "end_of_source"
         try:
             for frame in self._timed(source.frames()):
+                if self._interrupted():
+                    raise KeyboardInterrupt
                 limit = self._limit_reached(frame, recogniser.tally)
                 if limit is not None:
                     reason = limit

@@ -549,7 +549,8 @@ def test_a_process_ends_with_the_code(tmp_path: Path) -> None:
     Done(done.returncode, done.stdout, done.stderr).assert_refused(3, "absent.mp4")
 
 
-def test_a_process_that_is_interrupted_writes_its_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_process_that_is_interrupted_writes_its_end(tmp_path: Path, number: signal.Signals) -> None:
     events = tmp_path / "out.jsonl"
     command = spawn("demo:", "--spot-only", "--no-display", "--events", events)
     with subprocess.Popen(
@@ -557,7 +558,7 @@ def test_a_process_that_is_interrupted_writes_its_end(tmp_path: Path) -> None:
     ) as process:
         while process.poll() is None and not (events.exists() and "face.new" in events.read_text(encoding="utf-8")):
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         try:
             out, err = process.communicate(timeout=60)
         except subprocess.TimeoutExpired:

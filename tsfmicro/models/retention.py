@@ -6,6 +6,8 @@ to the scores before softmax, which equals multiplying by the decay afterwards a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, cat, nn
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -29,7 +31,7 @@ def rotate(x: Tensor, phases: RotaryPhases) -> Tensor:
     return cat((first * cos - second * sin, second * cos + first * sin), dim=-1)  # (B, H, W, N, d)
 
 
-class Retention(nn.Module):
+class Retention(nn.Module, ABC):
     """What both forms share: projections, rotary positions and local enhancement of the values.
 
     out = W_o (attend(rotate(q), rotate(k), v) + DWConv5x5(v)); keys are scaled by d^-1/2 inside the attention call.
@@ -51,9 +53,9 @@ class Retention(nn.Module):
         out: Tensor = self.out(attended + over_map(self.local, value))
         return out
 
+    @abstractmethod
     def attend(self, query: Tensor, key: Tensor, value: Tensor, biases: tuple[Tensor, ...]) -> Tensor:
         """(B, H, W, N, d) three times -> (B, H, W, N, d)."""
-        raise NotImplementedError
 
 
 class AxialRetention(Retention):
