@@ -15,6 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.running import Prompt, write_clip
+from tsfmicro import cli
+
 ROOT = Path(__file__).resolve().parents[1]
 
 LIBRARY_THREADS = {
@@ -102,3 +105,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("TSFMICRO_REQUIRE_GPU") == "1":
             pytest.fail("TSFMICRO_REQUIRE_GPU=1, but the driver shows no CUDA device", pytrace=False)
         pytest.skip("needs CUDA; the driver shows no device")
+
+
+@pytest.fixture
+def prompt(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Prompt:
+    monkeypatch.delenv(cli.DEBUG_VARIABLE, raising=False)
+    monkeypatch.setenv("COLUMNS", "300")
+    return Prompt(monkeypatch, capfd)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import av
 import jsonschema
 import numpy as np
 import pytest
 
+from tests.running import CLIP_FRAMES, PROTOCOL, Prompt, write_clip
 from tsfmicro import cli
 from tsfmicro.bundle import (
     ONNX_FILE,
@@ -40,100 +35,6 @@ from tsfmicro.realtime.event_json import load_schema
 from tsfmicro.realtime.sources import CameraSource, demo
 from tsfmicro.realtime.sources.demo import DemoSource
 from tsfmicro.values import Frame
-
-ROOT = Path(__file__).resolve().parents[1]
-PROTOCOL = "casme2_5c_tsf"
-CLIP_FRAMES = 30
-
-Command = Callable[[], None]
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    def assert_refused(self, code: int, *hints: str) -> None:
-        """The code, nothing on standard output, and one sentence that has the hints in it."""
-        assert self.code == code, self.err
-        assert self.out == ""
-        assert self.err.startswith("error: ") and self.err.endswith("\n") and self.err.count("\n") == 1, self.err
-        assert "Traceback" not in self.err
-        for hint in hints:
-            assert hint in self.err
-
-
-class Prompt:
-    """Types commands, in this process: the real entry points, without their start-up."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch, self._capfd = monkeypatch, capfd
-
-    def __call__(self, name: str, *words: object, command: Command | None = None) -> Done:
-        entry = (
-            command
-            or {
-                "tsf-live": cli.live,
-                "tsf-train": cli.train,
-                "tsf-export": cli.export,
-                "tsf-bench": cli.bench,
-            }[name]
-        )
-        self._monkeypatch.setattr("sys.argv", [name, *map(str, words)])
-        self._capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            entry()
-        out, err = self._capfd.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Done(ended.value.code, out, err)
-
-    def live(self, *words: object) -> Done:
-        return self("tsf-live", *words, "--no-display")
-
-
-@pytest.fixture
-def prompt(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Prompt:
-    monkeypatch.delenv(cli.DEBUG_VARIABLE, raising=False)
-    monkeypatch.setenv("COLUMNS", "300")
-    return Prompt(monkeypatch, capfd)
-
-
-def spawn(*words: object, script: str = "live") -> list[str]:
-    """Command line of a true process."""
-    start = f"import sys; from tsfmicro.cli import {script}; sys.argv[0] = 'tsf-{script}'; {script}()"
-    return [sys.executable, "-c", start, *map(str, words)]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1", cli.DEBUG_VARIABLE: ""}
-
-
-def write_clip(path: Path, options: dict[str, str] | None = None) -> Path:
-    """A film of a growing grey: no face, quick to read."""
-    with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream("libx264", rate=30)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        stream.options = {"crf": "10", "preset": "ultrafast", "g": "5", "tune": "zerolatency"}
-        rng = np.random.default_rng(3)
-        for index in range(CLIP_FRAMES):
-            noisy = rng.integers(0, 255, (64, 96, 3), dtype=np.uint8)  # so that the file is not all header
-            picture = av.VideoFrame.from_ndarray(noisy, format="rgb24")
-            picture.pts = index
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode(None))
-    return path
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")
 
 
 @pytest.fixture(scope="module")
@@ -487,106 +388,3 @@ def test_a_missing_module_of_our_own_is_not_blamed_on_an_extra(prompt: Prompt, m
 
     monkeypatch.setattr(cli, "import_module", absent)
     prompt("tsf-train").assert_refused(1, "tsfmicro.gone")
-
-
-# --- 130, 1, and other ends -----------------------------------------------------------------------------------------
-
-
-def test_control_c(prompt: Prompt, monkeypatch: pytest.MonkeyPatch) -> None:
-    def frames(self: DemoSource) -> Iterator[Frame]:
-        for index in range(4):
-            yield Frame(np.zeros((64, 96, 3), np.uint8), index, index / 60, 0.0, self.name)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(DemoSource, "frames", frames)
-    done = prompt.live("demo:", "--spot-only")
-    assert done.code == 130
-    assert (done.records[-1]["type"], done.records[-1]["reason"]) == ("session.end", "interrupted")
-    assert done.records[-1]["frames"] == 4
-    assert "Traceback" not in done.err
-
-
-def test_control_c_is_answered(prompt: Prompt, monkeypatch: pytest.MonkeyPatch) -> None:
-    def frames(self: DemoSource) -> Iterator[Frame]:
-        yield Frame(np.zeros((64, 96, 3), np.uint8), 0, 0.0, 0.0, self.name)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(DemoSource, "frames", frames)
-    assert prompt.live("demo:", "--spot-only").err == "interrupted; everything up to here is written\n"
-
-
-def broken(max_faces: int) -> NoReturn:
-    raise RuntimeError("the model would not load")
-
-
-def test_the_unexpected_is_a_sentence(
-    prompt: Prompt, monkeypatch: pytest.MonkeyPatch, clip: Path, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(commands, "FaceMeshDetector", broken)
-    done = prompt.live(clip, "--spot-only", "--events", tmp_path / "out.jsonl")
-    done.assert_refused(1, "RuntimeError", "the model would not load", cli.DEBUG_VARIABLE)
-
-
-def test_the_unexpected_has_a_traceback_for_who_asks(
-    prompt: Prompt, monkeypatch: pytest.MonkeyPatch, clip: Path, tmp_path: Path
-) -> None:
-    monkeypatch.setenv(cli.DEBUG_VARIABLE, "1")
-    monkeypatch.setattr(commands, "FaceMeshDetector", broken)
-    done = prompt.live(clip, "--spot-only", "--events", tmp_path / "out.jsonl")
-    assert done.code == 1
-    assert "Traceback (most recent call last)" in done.err and "in broken" in done.err
-    assert done.err.splitlines()[-1].startswith("error: unexpected RuntimeError")
-
-
-# --- true processes -------------------------------------------------------------------------------------------------
-
-
-def test_a_process_ends_with_the_code(tmp_path: Path) -> None:
-    command = spawn(tmp_path / "absent.mp4", "--spot-only")
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment(), cwd=tmp_path, timeout=120
-    )
-    Done(done.returncode, done.stdout, done.stderr).assert_refused(3, "absent.mp4")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_process_that_is_interrupted_writes_its_end(tmp_path: Path, number: signal.Signals) -> None:
-    events = tmp_path / "out.jsonl"
-    command = spawn("demo:", "--spot-only", "--no-display", "--events", events)
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=tmp_path
-    ) as process:
-        while process.poll() is None and not (events.exists() and "face.new" in events.read_text(encoding="utf-8")):
-            time.sleep(0.05)
-        process.send_signal(number)
-        try:
-            out, err = process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGABRT)  # faulthandler shows where it hangs
-            pytest.fail(f"still running a minute after Ctrl-C: {process.communicate()[1]}")
-    assert (process.returncode, out) == (130, "")
-    assert "Traceback" not in err
-    records = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
-    assert [record["type"] for record in records[-2:]] == ["stats", "session.end"]
-    assert records[-1]["reason"] == "interrupted"
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash to build the pipe with")
-def test_a_reader_that_leaves_is_no_error(clip: Path, tmp_path: Path) -> None:
-    done = piped_into_head(clip, tmp_path)
-    assert json.loads(done.stdout)["type"] == "session.start"
-    assert "error" not in done.stderr.lower() and "Traceback" not in done.stderr and "Exception" not in done.stderr
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash to build the pipe with")
-def test_a_reader_that_leaves_has_exit_code_0(clip: Path, tmp_path: Path) -> None:
-    assert piped_into_head(clip, tmp_path).returncode == 0
-
-
-def piped_into_head(clip: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """``tsf-live CLIP | head -n 1``, with the exit code of tsf-live."""
-    pipe = '"$@" | head -n 1; exit "${PIPESTATUS[0]}"'
-    command = ["bash", "-c", pipe, "bash", *spawn(clip, "--spot-only", "--no-display")]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment(), cwd=folder, timeout=120
-    )
