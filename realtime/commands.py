@@ -157,7 +157,7 @@ def _add_outputs(
     if events is not None:
         outputs.sinks.append(JsonLinesSink(events))
     if video is not None:
-        outputs.viewers.append(HindsightVideo(video, spot.threshold, spot.anchor_s + spot.max_course_s + PATIENCE_S))
+        outputs.viewers.append(HindsightVideo(video, spot.threshold, spot.lookback_s + PATIENCE_S))
     if timeline is not None:
         outputs.viewers.append(TimelineViewer(timeline, spot.threshold, truth, opened[0].name))
     if len(opened) == 1:

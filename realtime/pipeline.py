@@ -109,7 +109,7 @@ class EventRecogniser:
     @property
     def lookback_s(self) -> float:
         """How far in the past an event may begin when it is reported."""
-        return self._spec.spot.anchor_s + self._spec.spot.max_course_s
+        return self._spec.spot.lookback_s
 
     @property
     def fps_measured(self) -> float | None:

@@ -58,6 +58,11 @@ class SpotSpec:
         if min(astuple(self)) <= 0 or self.anchor_s < self.lag_s:
             raise ContractError(f"{self} cannot spot: expected positive numbers and anchor_s >= lag_s")
 
+    @property
+    def lookback_s(self) -> float:
+        """How far in the past a finished movement may begin."""
+        return self.anchor_s + self.max_course_s
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -137,7 +142,7 @@ class FaceSpotter:
     @property
     def lookback_s(self) -> float:
         """How far in the past a finished movement may begin."""
-        return self._spec.anchor_s + self._spec.max_course_s
+        return self._spec.lookback_s
 
     @property
     def active(self) -> bool:

@@ -88,7 +88,7 @@ def demonstration(
     seed: Annotated[int, typer.Option(help="Same seed, same weights.", min=0)] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads of the network; pairs are drawn in one more.", min=1)] = 1,
 ) -> None:
-    """Train the demonstration recogniser on synthetic micro-expressions: about an hour on two cores."""
+    """Train the demonstration recogniser on synthetic micro-expressions; the progress bar shows the time left."""
     console = Console(stderr=True)
     torch.set_num_threads(threads)
     portrait = astronaut()

@@ -26,8 +26,8 @@ from tsfmicro.labels import protocol
 from tsfmicro.models.config import ModelConfig
 from tsfmicro.models.fused import FusedRecognizer
 from tsfmicro.models.network import TSFmicro, build
-from tsfmicro.preprocess import Preprocessor, PreprocessSpec
-from tsfmicro.synthetic.pairs import USUAL, PairSpec
+from tsfmicro.preprocess import Preprocessor
+from tsfmicro.synthetic.pairs import USUAL, PairSpec, default_preprocessor
 from tsfmicro.synthetic.portrait import Portrait
 from tsfmicro.training.calibrate import abstention_threshold, fit_temperature
 from tsfmicro.training.corpus import SyntheticPairs
@@ -78,7 +78,7 @@ class Request:
 def train_demonstration(request: Request, out: Path, on_step: Callable[[Progress], None]) -> Bundle:
     """Train, calibrate and seal. The same request gives the same weights on the same machine and thread count."""
     require_replaceable(out)
-    preprocessor = Preprocessor(PreprocessSpec())
+    preprocessor = default_preprocessor()
     classes = protocol(PROTOCOL_ID).classes
     config = ModelConfig(size="small", classes=len(classes))
     torch.manual_seed(request.seed)
