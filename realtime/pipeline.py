@@ -155,13 +155,26 @@ class EventRecogniser:
         self._count(events)
         return Step(frame, tuple(views), tuple(events))
 
+    def gap(self) -> list[Event]:
+        """The source was interrupted: every face is given up, every open movement closed.
+
+        What comes after a gap is never compared with what came before it.
+        """
+        events = self._give_up_all()
+        self._times_s.clear()
+        return events
+
     def finish(self) -> list[Event]:
         """End of the source: every face is given up, every open movement closed."""
+        events = self._give_up_all()
+        if self._last is not None:
+            events.append(self._stats(self._last, 0))
+        return events
+
+    def _give_up_all(self) -> list[Event]:
         events: list[Event] = []
         for face_id, last_seen in self._tracker.close():
             events += self._give_up(face_id, last_seen)
-        if self._last is not None:
-            events.append(self._stats(self._last, 0))
         self._count(events)
         return events
 

@@ -129,6 +129,18 @@ def test_a_face_that_stays_away_is_lost_and_comes_back_as_another(analyzers: lis
     assert recogniser.tally.faces == 2
 
 
+def test_a_gap_ends_every_face_and_nothing_is_carried_over(analyzers: list[FakeAnalyzer]) -> None:
+    recogniser = EventRecogniser("clip", FakeDetector())
+    for index in range(5):
+        recogniser.process(a_frame(index))
+    assert [type(event) for event in recogniser.gap()] == [MeRejected, FaceLost]
+    assert recogniser.fps_measured is None
+    assert recogniser.gap() == []
+    assert [type(event) for event in recogniser.process(a_frame(5, t_s=9.0))] == [FaceNew]
+    assert [(analyzer.face_id, analyzer.flushed) for analyzer in analyzers] == [(1, 1), (2, 0)]
+    assert (recogniser.tally.frames, recogniser.tally.rejected) == (6, 1)
+
+
 def test_two_faces_keep_their_own_analyzers(analyzers: list[FakeAnalyzer]) -> None:
     recogniser = EventRecogniser("clip", FakeDetector(RIGHT, LEFT))
     steps = list(analyse((a_frame(index) for index in range(12)), recogniser))
