@@ -136,7 +136,7 @@ def test_a_gap_ends_every_face_and_nothing_is_carried_over(analyzers: list[FakeA
     assert [type(event) for event in recogniser.gap()] == [MeRejected, FaceLost]
     assert recogniser.fps_measured is None
     assert recogniser.gap() == []
-    assert [type(event) for event in recogniser.process(a_frame(5, t_s=9.0))] == [FaceNew]
+    assert [type(event) for event in recogniser.process(a_frame(5, t_s=4.0))] == [FaceNew]
     assert [(analyzer.face_id, analyzer.flushed) for analyzer in analyzers] == [(1, 1), (2, 0)]
     assert (recogniser.tally.frames, recogniser.tally.rejected) == (6, 1)
 
