@@ -42,6 +42,14 @@ class GateSpec:
     """What a similarity cannot explain of the head: a turn in depth."""
     min_iod_px: float = 40.0
     """Smaller faces do not show the movement."""
+    max_turn_deg: float = 35.0
+    """Yaw or pitch; beyond, half of the face is not seen."""
+    max_mouth_range_percent_iod: float = 9.0
+    """How much the opening of the mouth changes; beyond, it speaks."""
+    max_light_step_percent: float = 4.0
+    """Change of the face's mean brightness between two frames."""
+    max_overlap: float = 0.25
+    """Share of the face that another face's box covers; beyond, it may be the other one's movement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +75,14 @@ def judge(finished: Finished, onset_to_apex: Displacement, spec: GateSpec) -> Ve
     gap_s = float(steps_s.max()) if steps_s.size else 0.0
     fps = 1 / float(np.median(steps_s)) if steps_s.size else 0.0
     too_slow = fps < spec.min_fps - 1e-6
-    usual_opening = float(np.median([s.eye_opening for s in finished.samples]))
-    opening_ratio = min(s.eye_opening for s in near) / max(usual_opening, 1e-6)
+    usual_opening = float(np.median([s.look.eye_opening for s in finished.samples]))
+    opening_ratio = min(s.look.eye_opening for s in near) / max(usual_opening, 1e-6)
     shift, roll_deg, zoom = _head_motion(inside)
     iod_px = min(s.iod_px for s in inside)
+    turn_deg = max(max(abs(s.look.yaw_deg), abs(s.look.pitch_deg)) for s in inside)
+    mouth_range = float(np.ptp([s.look.mouth_opening for s in inside]))
+    light_step = _light_step(inside)
+    overlap = max(s.overlap for s in inside)
     checks = {
         "no_return": not finished.returned,
         "slow_onset": interval.onset_phase_s > spec.max_onset_phase_s + 1e-6,
@@ -85,6 +97,10 @@ def judge(finished: Finished, onset_to_apex: Displacement, spec: GateSpec) -> Ve
         or zoom > spec.max_head_zoom_percent
         or onset_to_apex.rigid_error > spec.max_rigid_error_percent_iod,
         "face_too_small": iod_px < spec.min_iod_px,
+        "face_turned": turn_deg > spec.max_turn_deg,
+        "speech": mouth_range > spec.max_mouth_range_percent_iod,
+        "light_jump": light_step > spec.max_light_step_percent,
+        "identity_switch": overlap > spec.max_overlap,
     }
     evidence = {
         "onset_phase_s": interval.onset_phase_s,
@@ -98,6 +114,10 @@ def judge(finished: Finished, onset_to_apex: Displacement, spec: GateSpec) -> Ve
         "head_zoom_percent": zoom,
         "rigid_error_percent_iod": onset_to_apex.rigid_error,
         "iod_px": iod_px,
+        "turn_deg": turn_deg,
+        "mouth_range_percent_iod": mouth_range,
+        "light_step_percent": light_step,
+        "overlap": overlap,
     }
     return Verdict(tuple(reason for reason, failed in checks.items() if failed), evidence)
 
@@ -119,6 +139,13 @@ def _head_motion(samples: list[FaceSample]) -> tuple[float, float, float]:
         rolls.append(abs(float(np.rad2deg(turn))))
         zooms.append(abs(other_scale / scale - 1) * 100)
     return max(shifts), max(rolls), max(zooms)
+
+
+def _light_step(samples: list[FaceSample]) -> float:
+    """Largest change of mean brightness from one frame to the next, percent."""
+    means = np.array([float(s.patch.grey.mean()) for s in samples])
+    steps = np.abs(np.diff(means)) / np.maximum(means[:-1], 1.0)
+    return float(steps.max()) * 100.0 if steps.size else 0.0
 
 
 def _scale_and_angle(sample: FaceSample) -> tuple[float, float]:

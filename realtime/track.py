@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from tsfmicro.values import Face, Float32Array, Moment, TrackedFace
+from tsfmicro.landmarks.boxes import Box
+from tsfmicro.values import Face, Float64Array, Moment, TrackedFace
 
-PATIENCE_S = 0.5
-"""How long an identity waits for its face."""
+PATIENCE_S = 1.0
+"""How long an identity waits for its face: a hand, or somebody who walks past."""
 _SAME_FACE_WIDTHS = 0.6
-"""A face may move this many of its own widths between two frames and still be the same."""
+"""A face may be this many of its own widths away from where it was expected and still be the same."""
+_VELOCITY_MEMORY_S = 0.3
 
 
 @dataclass(slots=True)
 class _Track:
     face_id: int
-    centre: Float32Array
+    centre: Float64Array
     width_px: float
     last_seen: Moment
+    velocity: Float64Array = field(default_factory=lambda: np.zeros(2))
+    """Pixels a second."""
+
+    def expected(self, t_s: float) -> Float64Array:
+        """Where its centre should be: two faces that cross are told apart by the way they go."""
+        return self.centre + self.velocity * (t_s - self.last_seen.t_s)
+
+    def move(self, at: Moment, box: Box) -> None:
+        centre = np.array(box.centre)
+        step_s = at.t_s - self.last_seen.t_s
+        if step_s > 0:
+            weight = 1 - np.exp(-step_s / _VELOCITY_MEMORY_S)
+            self.velocity = self.velocity + weight * ((centre - self.centre) / step_s - self.velocity)
+        self.centre, self.width_px, self.last_seen = centre, max(box.width, 1.0), at
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +49,7 @@ class TrackerUpdate:
 
 
 class FaceTracker:
-    """Nearest-first matching of face centres. An identity out of view for long is given up, never given again.
+    """Nearest-first matching of faces to where they are expected. An identity given up is never given again.
 
     Args:
         patience_s: how long an identity waits for its face.
@@ -49,13 +66,13 @@ class FaceTracker:
         return self._seen
 
     def update(self, at: Moment, faces: list[Face]) -> TrackerUpdate:
-        """Match the faces of the next frame."""
+        """Match the faces that were found in the next frame."""
         lost = [t for t in self._tracks if at.t_s - t.last_seen.t_s > self._patience_s]
         self._tracks = [t for t in self._tracks if t not in lost]
-        places = [_place(face) for face in faces]
+        boxes = [Box(*face.box_px) for face in faces]
         pairs = sorted(
-            (float(np.linalg.norm(centre - track.centre)) / max(width, track.width_px), f, t)
-            for f, (centre, width) in enumerate(places)
+            (float(np.linalg.norm(box.centre - track.expected(at.t_s))) / max(box.width, track.width_px), f, t)
+            for f, box in enumerate(boxes)
             for t, track in enumerate(self._tracks)
         )
         face_of_track: dict[int, int] = {}
@@ -64,27 +81,27 @@ class FaceTracker:
                 face_of_track[t] = f
         track_of_face = {f: self._tracks[t] for t, f in face_of_track.items()}
         tracked: list[TrackedFace] = []
-        for f, face in enumerate(faces):
-            centre, width = places[f]
+        for f, (face, box) in enumerate(zip(faces, boxes, strict=True)):
             track = track_of_face.get(f)
             is_new = track is None
             if track is None:
                 self._seen += 1
-                track = _Track(self._seen, centre, width, at)
+                track = _Track(self._seen, np.array(box.centre), max(box.width, 1.0), at)
                 self._tracks.append(track)
-            track.centre, track.width_px, track.last_seen = centre, width, at
+            track.move(at, box)
             tracked.append(TrackedFace(track.face_id, face, is_new))
         return TrackerUpdate(
             tuple(sorted(tracked, key=lambda t: t.face_id)), tuple((t.face_id, t.last_seen) for t in lost)
         )
+
+    def carry(self, at: Moment, boxes: Mapping[int, Box]) -> None:
+        """Faces that were followed into the next frame without being searched for."""
+        for track in self._tracks:
+            if track.face_id in boxes:
+                track.move(at, boxes[track.face_id])
 
     def close(self) -> tuple[tuple[int, Moment], ...]:
         """Give up every identity, at the end of a source."""
         lost = tuple((t.face_id, t.last_seen) for t in self._tracks)
         self._tracks = []
         return lost
-
-
-def _place(face: Face) -> tuple[Float32Array, float]:
-    left, top, right, bottom = face.box_px
-    return np.array([(left + right) / 2, (top + bottom) / 2], dtype=np.float32), max(right - left, 1.0)

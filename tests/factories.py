@@ -12,6 +12,7 @@ from skimage import data
 from tsfmicro.align import RIGID_POINTS, AlignSpec
 from tsfmicro.landmarks import FaceMeshDetector
 from tsfmicro.motion import MOTION_POINTS, REGIONS, FacePatch
+from tsfmicro.realtime.look import Look
 from tsfmicro.realtime.samples import FaceSample
 from tsfmicro.realtime.spot import Finished
 from tsfmicro.synthetic.portrait import Portrait, portrait_of
@@ -77,12 +78,16 @@ def make_sample(
     iod_px: float = 100.0,
     roll_deg: float = 0.0,
     scale: float = 1.0,
+    mouth_opening: float = 2.0,
+    yaw_deg: float = 0.0,
+    overlap: float = 0.0,
+    brightness: int = 100,
 ) -> FaceSample:
     """A sample without a picture. ``patch.to_crop[0, 2]`` is the time, for stubs of ``displacement``."""
     roll = np.deg2rad(roll_deg)
     linear = scale * np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
     to_crop = np.column_stack([linear, [t_s, 0.0]])
-    patch = FacePatch(np.zeros((32, 32), np.uint8), to_crop, np.zeros((len(MOTION_POINTS), 2), np.float32))
+    patch = FacePatch(np.full((32, 32), brightness, np.uint8), to_crop, np.zeros((len(MOTION_POINTS), 2), np.float32))
     return FaceSample(
         moment=Moment(index, t_s),
         patch=patch,
@@ -90,7 +95,8 @@ def make_sample(
         pixels_to_crop=to_crop,
         centre_px=centre_px,
         iod_px=iod_px,
-        eye_opening=opening,
+        look=Look(opening, mouth_opening, yaw_deg, 0.0),
+        overlap=overlap,
     )
 
 

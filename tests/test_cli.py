@@ -115,7 +115,7 @@ def test_stats_have_the_stages(prompt: Prompt, clip: Path, tmp_path: Path) -> No
     for name, stage in report["stages"].items():
         assert set(stage) == {"count", "p50_ms", "p95_ms", "p99_ms"}, name
         assert 0 < stage["p50_ms"] <= stage["p95_ms"] <= stage["p99_ms"]
-    assert report["stages"]["landmarks"]["count"] == CLIP_FRAMES
+    assert report["stages"]["output"]["count"] == CLIP_FRAMES
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_a_camera_that_is_unplugged(prompt: Prompt, monkeypatch: pytest.MonkeyPa
     done.assert_refused(4, "camera:0", "5 frames")
     end = json.loads(events.read_text(encoding="utf-8").splitlines()[-1])
     assert (end["type"], end["reason"], end["frames"]) == ("session.end", "source_lost", 5)
-    assert json.loads(stats.read_text(encoding="utf-8"))["stages"]["landmarks"]["count"] == 5
+    assert json.loads(stats.read_text(encoding="utf-8"))["stages"]["output"]["count"] == 5
 
 
 # --- 5: the bundle --------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 
 from tests.factories import EYES, astronaut, make_face, make_frame
 from tsfmicro.errors import ContractError
-from tsfmicro.landmarks import DETECTION_INTERVAL_S, FaceMeshDetector, eye_opening, landmarks_of_photo
+from tsfmicro.landmarks import SEARCH_INTERVAL_S, FaceMeshDetector, eye_opening, landmarks_of_photo
 from tsfmicro.synthetic.portrait import framed
 from tsfmicro.values import LANDMARK_COUNT, Face, Frame, UInt8Array
 
@@ -69,7 +69,7 @@ def test_a_face_that_joins_is_found_within_the_detection_interval() -> None:
     both = side_by_side(close_up(), close_up())
     with FaceMeshDetector(max_faces=4) as detector:
         assert len(detector.detect(make_frame(alone, 0, 0.0))) == 1
-        assert len(detector.detect(make_frame(both, 1, DETECTION_INTERVAL_S))) == 2
+        assert len(detector.detect(make_frame(both, 1, SEARCH_INTERVAL_S))) == 2
 
 
 def test_a_detector_for_no_faces_is_refused() -> None:

@@ -13,7 +13,16 @@ import pytest
 from tests.factories import astronaut
 from tsfmicro.align import RIGID_POINTS, AlignSpec, apply_transform, compose, crop_transform
 from tsfmicro.errors import ContractError
-from tsfmicro.motion import _REGION_POINTS, MOTION_POINTS, REGIONS, Displacement, FacePatch, displacement, face_patch
+from tsfmicro.motion import (
+    _REGION_POINTS,
+    MOTION_POINTS,
+    REGIONS,
+    Displacement,
+    FacePatch,
+    displacement,
+    face_patch,
+    head_motion,
+)
 from tsfmicro.values import Float32Array, Float64Array, UInt8Array
 
 SPEC = AlignSpec(size_px=224, iod_px=100.0, eye_row_px=76.0)
@@ -55,7 +64,8 @@ def around_the_middle(degrees: float, zoom: float, x: float, y: float) -> Float6
 
 def test_points_and_regions_fit_together() -> None:
     assert tuple(_REGION_POINTS) == REGIONS
-    assert set(RIGID_POINTS) - set(MOTION_POINTS) == {151}  # raised with the inner brows
+    forehead = {10, 54, 67, 103, 109, 151, 284, 297, 332, 338}  # goes with the brows
+    assert set(RIGID_POINTS) - set(MOTION_POINTS) == forehead
     assert all(0 <= point < 468 for point in MOTION_POINTS)
     found = displacement(still(), still(), SPEC)
     assert found.residual.shape == (len(REGIONS),)
@@ -161,10 +171,19 @@ def test_sensor_noise_is_no_motion(seed: int) -> None:
 
 
 def test_what_no_similarity_explains_is_a_rigid_error() -> None:
-    across = ((COLUMNS - 112) / 112) ** 2 * np.float32(6)
-    assert displacement(still(), looked_up(across, across * 0), SPEC).rigid_error > 0.15
+    bent = ((COLUMNS - 112) / 112) ** 2 * np.float32(12)
     zoomed = (COLUMNS - 112) * np.float32(0.02), (ROWS - 112) * np.float32(0.02)
-    assert displacement(still(), looked_up(*zoomed), SPEC).rigid_error < 0.1
+    turned, nearer = (displacement(still(), looked_up(*moves), SPEC) for moves in ((bent, bent * 0), zoomed))
+    assert turned.rigid_error > 4 * nearer.rigid_error
+
+
+def test_an_expression_is_no_rigid_error() -> None:
+    """Half a face may move on its own: the other half says what the head does."""
+    brows = np.float32(4) * np.exp(-((ROWS - 50) ** 2) / (2 * 14.0**2)).astype(np.float32)
+    raised = displacement(still(), looked_up(brows * 0, -brows), SPEC)
+    assert REGIONS[int(raised.residual.argmax())] in {"left_brow", "right_brow"}
+    assert raised.residual.max() > 1.5
+    assert raised.rigid_error < 0.5
 
 
 def points_lost(which: slice) -> FacePatch:
@@ -185,11 +204,30 @@ def test_a_region_out_of_view_has_moved_nothing() -> None:
     assert displaced_brow(points_lost(slice(RIGID_COUNT, RIGID_COUNT + count // 2 + 1))).residual[0] == 0
 
 
-def test_without_rigid_points_the_head_is_taken_to_stand() -> None:
-    found = displaced_brow(points_lost(slice(0, RIGID_COUNT)))
+def test_without_points_the_head_is_taken_to_stand() -> None:
+    found = displaced_brow(points_lost(slice(None)))
     np.testing.assert_array_equal(found.rigid, np.eye(2, 3))
     assert found.rigid_error == 0
+    assert found.residual.max() == 0
+
+
+def test_without_the_rigid_points_the_rest_of_the_face_tells_the_head() -> None:
+    found = displaced_brow(points_lost(slice(0, RIGID_COUNT)))
+    np.testing.assert_allclose(found.rigid, np.eye(2, 3), atol=0.05)
     assert found.residual[0] > 1
+
+
+@pytest.mark.parametrize("x", [0.0, 4.0, -11.0])
+def test_head_motion_is_where_the_head_went(x: float) -> None:
+    shift = np.array([[1.0, 0, x], [0, 1, 2.0]])
+    grey = cv2.warpAffine(still().grey, shift, (224, 224), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    went = head_motion(still(), np.asarray(grey, dtype=np.uint8), SPEC)
+    assert went is not None and went.rigid_error < 0.1
+    np.testing.assert_allclose(went.rigid, shift, atol=0.02)
+
+
+def test_there_is_no_head_motion_without_a_head() -> None:
+    assert head_motion(still(), np.full((224, 224), 90, np.uint8), SPEC) is None
 
 
 def test_patches_of_unequal_size_are_refused() -> None:

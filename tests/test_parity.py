@@ -23,8 +23,9 @@ from tsfmicro.models.fused import FusedRecognizer  # noqa: E402
 from tsfmicro.motion import REGIONS, Displacement  # noqa: E402
 from tsfmicro.preprocess import Preprocessor, PreprocessSpec  # noqa: E402
 from tsfmicro.realtime.analyzer import event_crops  # noqa: E402
+from tsfmicro.realtime.follow import FaceFollower  # noqa: E402
 from tsfmicro.realtime.recognise import Recogniser  # noqa: E402
-from tsfmicro.realtime.samples import FaceSample, take_sample  # noqa: E402
+from tsfmicro.realtime.samples import FaceSample  # noqa: E402
 from tsfmicro.runners import RunnerOutput  # noqa: E402
 from tsfmicro.synthetic.action_units import EMOTIONS  # noqa: E402
 from tsfmicro.synthetic.field import expression_field  # noqa: E402
@@ -56,8 +57,8 @@ class Scene:
     def samples(self) -> tuple[FaceSample, FaceSample]:
         align = PREPROCESSOR.spec.align
         return (
-            take_sample(Frame(self.onset, 0, 0.0, 0.0, "test"), Face(self.onset_landmarks), align),
-            take_sample(Frame(self.apex, 9, 0.15, 0.0, "test"), Face(self.apex_landmarks), align),
+            FaceFollower(align).see(Frame(self.onset, 0, 0.0, 0.0, "test"), Face(self.onset_landmarks)),
+            FaceFollower(align).see(Frame(self.apex, 9, 0.15, 0.0, "test"), Face(self.apex_landmarks)),
         )
 
     def lived(self, rigid: Float64Array = IDENTITY) -> CropPair:

@@ -34,27 +34,28 @@ _REGION_POINTS: dict[str, tuple[int, ...]] = {
 REGIONS: tuple[str, ...] = tuple(_REGION_POINTS)
 """Regions in the order of every residual. Left and right are the picture's."""
 
-_UNSTEADY = frozenset({151})
-"""Rigid enough to place a crop, but raised with the inner brows (AU 1)."""
+_UNSTEADY = frozenset({10, 67, 297, 109, 338, 103, 332, 54, 284, 151})
+"""Rigid enough to place a crop, but forehead skin, which the brows take with them (AU 1, AU 2)."""
 _RIGID_EXTRA = (195, 5, 4, 139, 368, 34, 264, 143, 372, 116, 345)
 _RIGID = (*(p for p in RIGID_POINTS if p not in _UNSTEADY), *_RIGID_EXTRA)
 MOTION_POINTS: tuple[int, ...] = (*_RIGID, *(p for points in _REGION_POINTS.values() for p in points))
 """Face-mesh indices that are followed: the rigid ones first, then region by region."""
 
 _RIGID_COUNT = len(_RIGID)
-_REGION_SLICES = tuple(
-    slice(start, start + len(points))
-    for start, points in zip(
-        np.cumsum([_RIGID_COUNT, *(len(p) for p in _REGION_POINTS.values())])[:-1].tolist(),
-        _REGION_POINTS.values(),
-        strict=True,
-    )
-)
+_REGION_SIZES = np.array([len(points) for points in _REGION_POINTS.values()])
+_REGION_MEMBERS = np.full((len(REGIONS), int(_REGION_SIZES.max())), len(MOTION_POINTS))
+"""(R, P) places of each region's points in ``MOTION_POINTS``, filled up with the place after the last."""
+for _row, (_start, _size) in enumerate(
+    zip(_RIGID_COUNT + np.cumsum(_REGION_SIZES) - _REGION_SIZES, _REGION_SIZES, strict=True)
+):
+    _REGION_MEMBERS[_row, :_size] = np.arange(_start, _start + _size)
 _LK_WINDOW = (21, 21)
 _LK_LEVELS = 2
 _LK_CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.01)
 _MIN_RIGID = 12
-_RIGID_TOLERANCE_PX = 0.6
+_REWEIGHTINGS = 8
+_FINEST_PX = 0.03
+"""Points are not told apart by less than they are followed to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,10 +77,41 @@ class FacePatch:
 def face_patch(pixels: UInt8Array, landmarks_px: Float32Array, spec: AlignSpec) -> FacePatch:
     """Align a face of an (H, W, 3) RGB picture by its landmarks."""
     to_crop = crop_transform(landmarks_px, spec)
-    side = (spec.size_px, spec.size_px)
-    colour = cv2.warpAffine(pixels, to_crop, side, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    grey = np.asarray(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    grey = aligned_grey(pixels, to_crop, spec)
     return FacePatch(grey, to_crop, apply_transform(to_crop, landmarks_px[list(MOTION_POINTS)]))
+
+
+def aligned_grey(pixels: UInt8Array, to_crop: Float64Array, spec: AlignSpec) -> UInt8Array:
+    """(S, S) grey crop of an (H, W, 3) RGB picture."""
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    side = (spec.size_px, spec.size_px)
+    warped = cv2.warpAffine(grey, to_crop, side, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeadMotion:
+    """Where the head went between a patch and a later picture of it."""
+
+    rigid: Float64Array
+    """(2, 3) similarity, pixels of the reference patch to pixels of the later crop."""
+    rigid_error: float
+    """What that leaves unexplained, percent of the inter-ocular distance; see :class:`Displacement`."""
+
+
+def head_motion(reference: FacePatch, grey: UInt8Array, spec: AlignSpec) -> HeadMotion | None:
+    """Follow the points of ``reference`` into an (S, S) crop that stands roughly like it.
+
+    Returns:
+        None where too few points could be followed: the head turned away, or something came before it.
+    """
+    points = reference.points_px
+    followed, found = _followed(reference.grey, grey, points, points)
+    if int(found.sum()) < len(points) // 2:
+        return None
+    rigid = _fit_rigid(points, followed, found)
+    left_over = (followed - apply_transform(rigid, points)) * (100.0 / spec.iod_px)
+    return HeadMotion(rigid, _rigid_error(left_over, found))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +123,9 @@ class Displacement:
     rigid: Float64Array
     """(2, 3) similarity: the motion of the head, patch pixels of the first to patch pixels of the second."""
     rigid_error: float
-    """Median distance of the rigid points from that motion, percent of the inter-ocular distance."""
+    """What the similarity does not explain, percent of the inter-ocular distance: the smaller of two medians, over the
+    points that should be rigid and over those that expressions move. An expression moves one group or the other; a
+    head that turns in depth moves both."""
 
 
 def displacement(reference: FacePatch, current: FacePatch, spec: AlignSpec) -> Displacement:
@@ -104,38 +138,70 @@ def displacement(reference: FacePatch, current: FacePatch, spec: AlignSpec) -> D
     """
     if reference.grey.shape != current.grey.shape:
         raise ContractError(f"patches are {reference.grey.shape} and {current.grey.shape}; expected equal sizes")
+    followed, found = _followed(reference.grey, current.grey, reference.points_px, current.points_px)
+    rigid = _fit_rigid(reference.points_px, followed, found)
+    left_over = (followed - apply_transform(rigid, reference.points_px)) * (100.0 / spec.iod_px)
+    return Displacement(_region_motions(left_over, found), rigid, _rigid_error(left_over, found))
+
+
+def _followed(
+    before: UInt8Array, after: UInt8Array, points_px: Float32Array, guess_px: Float32Array
+) -> tuple[Float32Array, BoolArray]:
+    """(K, 2) places of the points in ``after``, and (K,) whether each was found."""
     tracked, status, _ = cv2.calcOpticalFlowPyrLK(
-        reference.grey,
-        current.grey,
-        reference.points_px,
-        current.points_px.copy(),
+        before,
+        after,
+        points_px,
+        guess_px.copy(),
         winSize=_LK_WINDOW,
         maxLevel=_LK_LEVELS,
         criteria=_LK_CRITERIA,
         flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
     )
-    followed = np.asarray(tracked, dtype=np.float32)
-    found = status[:, 0] == 1
-    rigid = _fit_rigid(reference.points_px[:_RIGID_COUNT], followed[:_RIGID_COUNT], found[:_RIGID_COUNT])
-    left_over = (followed - apply_transform(rigid, reference.points_px)) * (100.0 / spec.iod_px)
-    residual = np.array([_region_motion(left_over[part], found[part]) for part in _REGION_SLICES])
-    error = np.linalg.norm(left_over[:_RIGID_COUNT][found[:_RIGID_COUNT]], axis=1)
-    return Displacement(residual, rigid, float(np.median(error)) if error.size else 0.0)
+    return np.asarray(tracked, dtype=np.float32), np.asarray(status[:, 0] == 1)
 
 
 def _fit_rigid(before: Float32Array, after: Float32Array, found: BoolArray) -> Float64Array:
+    """Similarity that most of the face follows; the identity where too few points were found.
+
+    Least squares over all points, reweighted until those that move on their own count for little (Geman-McClure
+    weights on the median distance). No group of points is rigid in every expression: raised brows take the forehead
+    and the corners of the eyes with them, a wrinkled nose takes its bridge. What most of the face does is the head.
+    """
     # A similarity, not an affine fit: the rigid points end at the cheeks, and two more degrees of freedom, swayed by a
     # raised brow, would be extrapolated to the chin.
-    if int(found.sum()) >= _MIN_RIGID:
-        fitted, _ = cv2.estimateAffinePartial2D(
-            before[found], after[found], method=cv2.RANSAC, ransacReprojThreshold=_RIGID_TOLERANCE_PX
-        )
-        if fitted is not None:
-            return np.asarray(fitted, dtype=np.float64)
-    return np.array([[1.0, 0, 0], [0, 1.0, 0]])
+    if int(found.sum()) < _MIN_RIGID:
+        return np.array([[1.0, 0, 0], [0, 1.0, 0]])
+    source = before[found].astype(np.float64).view(np.complex128)[:, 0]
+    target = after[found].astype(np.float64).view(np.complex128)[:, 0]
+    weights = np.full(len(source), 1.0 / len(source))
+    for _ in range(_REWEIGHTINGS):
+        middle, aim = weights @ source, weights @ target
+        centred = source - middle
+        turn = (weights * centred.conj()) @ (target - aim) / (weights @ (centred.real**2 + centred.imag**2))
+        away = np.abs(target - aim - turn * centred)
+        scale = max(float(np.median(away)), _FINEST_PX)
+        weights = 1.0 / (1.0 + (away / (2.0 * scale)) ** 2) ** 2
+        weights /= weights.sum()
+    shift = aim - turn * middle
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
-def _region_motion(moves: Float32Array, found: BoolArray) -> float:
-    if 2 * int(found.sum()) < len(found):
-        return 0.0
-    return float(np.linalg.norm(np.median(moves[found], axis=0)))
+def _rigid_error(left_over: Float32Array, found: BoolArray) -> float:
+    away = np.hypot(left_over[:, 0], left_over[:, 1])
+    groups = (slice(None, _RIGID_COUNT), slice(_RIGID_COUNT, None))
+    medians = [float(np.median(away[group][found[group]])) for group in groups if found[group].any()]
+    return min(medians, default=0.0)
+
+
+def _region_motions(moves: Float32Array, found: BoolArray) -> Float64Array:
+    """(R,) length of each region's median move, over all regions at once: this runs in every frame."""
+    usable = np.append(found, False)[_REGION_MEMBERS]  # (R, P); the last point stands for none
+    counts = usable.sum(axis=1)
+    ordered = np.vstack([moves, moves[:1]])[_REGION_MEMBERS]  # (R, P, 2)
+    ordered = np.sort(np.where(usable[..., None], ordered, np.inf), axis=1)
+    rows = np.arange(len(REGIONS))
+    lower, upper = ordered[rows, np.maximum(counts - 1, 0) // 2], ordered[rows, counts // 2 % ordered.shape[1]]
+    told = 2 * counts >= _REGION_SIZES
+    middle = np.where(told[:, None], (lower + upper) / 2, 0.0)
+    return np.asarray(np.hypot(middle[:, 0], middle[:, 1]), dtype=np.float64)

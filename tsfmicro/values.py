@@ -72,6 +72,10 @@ class Face:
 
     landmarks_px: Float32Array
     """(468, 2) x, y of the face mesh in frame pixels."""
+    yaw_deg: float = 0.0
+    """How far the face is turned; to the picture's right is positive, 0 is frontal."""
+    pitch_deg: float = 0.0
+    """How far it is lowered; down is positive."""
 
     def __post_init__(self) -> None:
         require_array("Face.landmarks_px", self.landmarks_px, (LANDMARK_COUNT, 2), np.float32)

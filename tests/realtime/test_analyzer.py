@@ -19,6 +19,7 @@ from tsfmicro.realtime import analyzer as module
 from tsfmicro.realtime.analyzer import FaceAnalyzer, event_crops
 from tsfmicro.realtime.events import Event, MeApex, MeEnd, MeRejected, MeStart
 from tsfmicro.realtime.gates import GateSpec
+from tsfmicro.realtime.look import Look
 from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Recogniser
 from tsfmicro.realtime.samples import FaceSample
 from tsfmicro.realtime.spot import ApexConfirmed, Signal, SpotSpec, Started
@@ -161,7 +162,7 @@ SHIFT_PX = (9.0, -6.0)
 
 def a_sample(pixels: UInt8Array, to_crop: Float64Array) -> FaceSample:
     patch = FacePatch(np.zeros((32, 32), np.uint8), to_crop, np.zeros((len(MOTION_POINTS), 2), np.float32))
-    return FaceSample(Moment(0, 0.0), patch, pixels, to_crop, (0.0, 0.0), 100.0, 0.3)
+    return FaceSample(Moment(0, 0.0), patch, pixels, to_crop, (0.0, 0.0), 100.0, Look(0.3, 0.0, 0.0, 0.0))
 
 
 def test_apex_crop_is_held_on_the_onset_by_the_measured_motion() -> None:

@@ -24,7 +24,7 @@ def test_scores_are_robust_z_scores(seed: int, count: int, channels: int, floor:
     past, now = rng.gamma(2, 1, (count, channels)), rng.gamma(2, 3, channels)
     baseline = RobustBaseline(channels, memory_s=100.0)
     for i, values in enumerate(past):
-        baseline.add(i / 30, values)
+        baseline.add(i / 8, values)  # slower than the medians are refreshed
     np.testing.assert_allclose(baseline.scores(now, floor), direct(past, now, floor))
 
 
@@ -78,8 +78,12 @@ def test_memory_is_in_seconds(fps: int, memory_s: float) -> None:
     for i, (t_s, value) in enumerate(zip(times_s, values, strict=True)):
         baseline.add(float(t_s), np.array([value]))
         if t_s in (3.5, 4.25, 5.0, 4 + memory_s, 7.5):
-            remembered = values[: i + 1][times_s[: i + 1] >= t_s - memory_s]
-            np.testing.assert_allclose(baseline.scores(now, 0.2), direct(remembered[:, None], now, 0.2))
+            # The medians may be a tenth of a second old.
+            ends = [k for k in range(i + 1) if t_s - times_s[k] < 0.1]
+            allowed = [
+                direct(values[: k + 1][times_s[: k + 1] >= times_s[k] - memory_s][:, None], now, 0.2) for k in ends
+            ]
+            assert any(np.allclose(baseline.scores(now, 0.2), scores) for scores in allowed)
 
 
 def test_after_a_gap_there_is_no_baseline() -> None:

@@ -25,6 +25,10 @@ SPEC = GateSpec(
     max_head_zoom_percent=6.0,
     max_rigid_error_percent_iod=0.9,
     min_iod_px=40.0,
+    max_turn_deg=35.0,
+    max_mouth_range_percent_iod=9.0,
+    max_light_step_percent=4.0,
+    max_overlap=0.25,
 )
 
 
@@ -69,6 +73,10 @@ def test_a_clean_movement_passes() -> None:
         "head_zoom_percent": 0.0,
         "rigid_error_percent_iod": 0.1,
         "iod_px": 100.0,
+        "turn_deg": 0.0,
+        "mouth_range_percent_iod": 0.0,
+        "light_step_percent": 0.0,
+        "overlap": 0.0,
     }.items():
         assert clean.evidence[name] == pytest.approx(wanted), name
 
@@ -89,6 +97,10 @@ VIOLATIONS: dict[str, tuple[str, Finished, float]] = {
     "zoom out": ("head_motion", make_finished(changed(0.6, scale=0.92)), 0.1),
     "turn": ("head_motion", make_finished(at_50_fps()), 1.0),
     "small": ("face_too_small", make_finished(make_samples(50.0, 1.0, iod_px=39.0)), 0.1),
+    "turned": ("face_turned", make_finished(make_samples(50.0, 1.0, yaw_deg=-40.0)), 0.1),
+    "talking": ("speech", make_finished(changed(0.4, mouth_opening=12.0)), 0.1),
+    "flash": ("light_jump", make_finished(changed(0.4, brightness=105)), 0.1),
+    "covered": ("identity_switch", make_finished(changed(0.4, overlap=0.3)), 0.1),
 }
 
 
@@ -112,6 +124,10 @@ def test_one_violated_limit_gives_one_reason(case: str) -> None:
         ("zoom in", {"max_head_zoom_percent": 9.0}),
         ("turn", {"max_rigid_error_percent_iod": 1.1}),
         ("small", {"min_iod_px": 38.0}),
+        ("turned", {"max_turn_deg": 41.0}),
+        ("talking", {"max_mouth_range_percent_iod": 10.5}),
+        ("flash", {"max_light_step_percent": 6.0}),
+        ("covered", {"max_overlap": 0.31}),
     ],
 )
 def test_a_looser_limit_lets_it_pass(case: str, looser: dict[str, float]) -> None:
@@ -126,8 +142,16 @@ def test_reasons_add_up() -> None:
 
 @pytest.mark.parametrize(
     "samples",
-    [changed(0.1, opening=0.05), changed(0.9, opening=0.05), changed(0.2, roll_deg=20.0), shifted(0.8, 50.0)],
-    ids=["blink before", "blink after", "roll before", "shift after"],
+    [
+        changed(0.1, opening=0.05),
+        changed(0.9, opening=0.05),
+        changed(0.2, roll_deg=20.0),
+        shifted(0.8, 50.0),
+        changed(0.1, brightness=200),
+        changed(0.9, mouth_opening=40.0),
+        changed(0.2, overlap=1.0),
+    ],
+    ids=["blink before", "blink after", "roll before", "shift after", "flash before", "speech after", "cover before"],
 )
 def test_what_happens_far_from_the_movement_does_not_count(samples: list[FaceSample]) -> None:
     assert verdict(make_finished(samples)).reasons == ()
@@ -136,6 +160,13 @@ def test_what_happens_far_from_the_movement_does_not_count(samples: list[FaceSam
 def test_head_motion_below_the_limits_passes() -> None:
     for samples in (shifted(0.6, 16.0), changed(0.6, roll_deg=5.0), changed(0.6, scale=1.05)):
         assert verdict(make_finished(samples)).reasons == ()
+
+
+def test_slow_light_is_no_jump() -> None:
+    samples = [make_sample(i, i / 50, brightness=100 + i) for i in range(51)]
+    slow = verdict(make_finished(samples))
+    assert slow.reasons == ()
+    assert slow.evidence["light_step_percent"] == pytest.approx(100 / 115)  # the onset is sample 15
 
 
 def test_shift_is_relative_to_the_size_of_the_face() -> None:

@@ -55,8 +55,10 @@ class FakeDetector:
     def __init__(self, *centres: tuple[float, float], absent: range = range(0)) -> None:
         self._faces = [make_face(centre, 80.0) for centre in centres or (LEFT,)]
         self._absent = absent
+        self.asked: list[int] = []
 
     def detect(self, frame: Frame) -> list[Face]:
+        self.asked.append(frame.index)
         return [] if frame.index in self._absent else self._faces
 
     def close(self) -> None:
@@ -117,12 +119,12 @@ def test_a_face_is_announced_once_and_given_up_at_the_end() -> None:
 
 
 def test_a_face_that_stays_away_is_lost_and_comes_back_as_another(analyzers: list[FakeAnalyzer]) -> None:
-    recogniser = EventRecogniser("clip", FakeDetector(absent=range(10, 40)))
-    told = {index: recogniser.process(a_frame(index)) for index in range(50)}
+    recogniser = EventRecogniser("clip", FakeDetector(absent=range(10, 60)))
+    told = {index: recogniser.process(a_frame(index)) for index in range(70)}
     kinds = {index: [type(event) for event in events] for index, events in told.items() if events}
-    # Half a second after frame 9 it is given up, with whatever its analyzer still had to say.
-    assert kinds == {0: [FaceNew], 2: [MeStart], 25: [MeRejected, FaceLost], 40: [FaceNew], 42: [MeStart]}
-    lost = told[25][1]
+    # A second after frame 9 it is given up, with whatever its analyzer still had to say.
+    assert kinds == {0: [FaceNew], 2: [MeStart], 40: [MeRejected, FaceLost], 60: [FaceNew], 62: [MeStart]}
+    lost = told[40][1]
     assert isinstance(lost, FaceLost) and (lost.face_id, lost.at) == (1, Moment(9, 9 / 30))
     assert [analyzer.face_id for analyzer in analyzers] == [1, 2]
     assert [analyzer.flushed for analyzer in analyzers] == [1, 0]
@@ -240,7 +242,25 @@ def test_every_stage_of_every_frame_is_timed() -> None:
     for index in range(6):
         recogniser.process(a_frame(index))
     counts = {name: stage["count"] for name, stage in clock.report().items()}
-    assert counts == {"landmarks": 6, "align": 12, "spot": 12}
+    # At 30 frames/s every second frame has landmarks; there each face is followed on its own.
+    assert counts == {"landmarks": 3, "follow": 3 * 2 + 3, "spot": 12}
+
+
+def test_landmarks_come_in_every_frame_while_a_movement_is_followed(analyzers: list[FakeAnalyzer]) -> None:
+    detector = FakeDetector(LEFT, RIGHT)  # the fake analyzer of the second face is always active
+    recogniser = EventRecogniser("clip", detector)
+    for index in range(6):
+        recogniser.process(a_frame(index))
+    assert detector.asked == list(range(6))
+
+
+def test_a_face_that_cannot_be_followed_is_looked_for_at_once() -> None:
+    detector = FakeDetector()
+    recogniser = EventRecogniser("clip", detector)
+    other: UInt8Array = np.random.default_rng(8).integers(0, 255, PIXELS.shape, dtype=np.uint8)
+    for index in range(8):
+        recogniser.process(replace(a_frame(index), pixels=other if index == 5 else PIXELS))
+    assert detector.asked == [0, 2, 4, 5, 6]  # and frame 6, whose picture is another one again
 
 
 def test_analyse_is_lazy() -> None:

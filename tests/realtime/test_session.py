@@ -314,8 +314,8 @@ def test_every_stage_is_timed() -> None:
     report = run.clock.report()
     assert {name: stage["count"] for name, stage in report.items()} == {
         "decode": 11,  # the last look finds the end
-        "landmarks": 10,
-        "align": 10,
+        "landmarks": 5,  # every second frame at 30 a second
+        "follow": 10,
         "spot": 10,
         "output": 10,
     }
