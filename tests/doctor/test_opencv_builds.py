@@ -43,7 +43,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_one_whole_build(environment: Path) -> None:
-    installed(environment, "opencv_contrib_python", "4.11.0.86", {"cv2/__init__.py": "a", "cv2/cv2.so": "b"})
+    installed(environment, "opencv_contrib_python", "4.11.0.86", {"cv2/__init__.py": "a", "cv2/cv2.so": "b", "x": "y"})
     installed(environment, "numpy", "1.26.4", {"numpy/__init__.py": "c"})
     builds = gather_builds()
     assert builds == [Build(WANTED, "4.11.0.86", 2, 0)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -119,15 +120,16 @@ def test_all_in_range_and_as_tested() -> None:
 
 def test_a_package_that_is_missing() -> None:
     (found, _) = judge_packages([Package(AV, None, "18.1.0")], CHECKOUT)
-    assert found.status == "fail" and "av is not installed" in found.detail
+    assert found.status == "fail" and "av>=16,<19 is not installed" in found.detail
     assert found.fix == f"{CONSTRAINED} av==18.1.0"
 
 
 def test_several_bad_packages_are_mended_by_one_command() -> None:
     torch = Package(Requirement("torch", ">=2.9,<3", "train"), "2.2.0", "2.11.0")
-    (*found, _) = judge_packages([Package(AV, None, "18.1.0"), Package(NUMPY, "2.0", "1.26.4"), torch], CHECKOUT)
-    assert [finding.status for finding in found] == ["fail", "fail", "warn"]
-    assert {finding.fix for finding in found} == {f"{CONSTRAINED} av==18.1.0 numpy==1.26.4 torch==2.11.0"}
+    need, extra, _ = judge_packages([Package(AV, None, "18.1.0"), Package(NUMPY, "2.0", "1.26.4"), torch], CHECKOUT)
+    assert (need.status, need.fix) == ("fail", f"{CONSTRAINED} av==18.1.0 numpy==1.26.4")
+    assert (extra.status, extra.fix) == ("warn", f"{CONSTRAINED} torch==2.11.0")
+    assert "av" in need.detail and "numpy" in need.detail and "torch" in extra.detail
 
 
 def test_numpy_2_is_refused_with_its_reason() -> None:
@@ -175,15 +177,22 @@ def test_conflicts() -> None:
 
 
 def test_a_foreign_package_is_not_mended_by_installing_ours() -> None:
-    lines = ("Deep_Face 1 requires tf, which is not installed.", "opencv-python 4.12 has requirement numpy>=2, but ...")
+    lines = (
+        "tsfmicro 0.1.0 requires av, which is not installed.",
+        "Deep_Face 1 requires tf, which is not installed.",
+        "opencv-python 4.12 has requirement numpy>=2, but ...",
+    )
     (found,) = judge_conflicts(Conflicts(True, lines), {"numpy"}, CHECKOUT)
     assert found.fix and found.fix.startswith("/env/bin/python -m pip uninstall -y deep-face (")
     assert "opencv" not in found.detail  # removing one of two breaks the other: its own check knows
-    assert judge_conflicts(Conflicts(True, lines[1:]), {"numpy"}, CHECKOUT)[0].status == "ok"
+    assert judge_conflicts(Conflicts(True, lines[::2]), {"numpy"}, CHECKOUT)[0].status == "ok"
 
 
-def test_ours_are_all_that_were_tested() -> None:
-    assert {"mediapipe", "torch", "tensorrt", "jaxlib"} <= packages.gather_ours(this_installation())
+def test_ours_are_what_we_need_and_what_that_needs() -> None:
+    ours = packages.gather_ours(this_installation())
+    assert {"tsfmicro", "mediapipe", "torch", "tensorrt"} <= ours
+    assert {"jaxlib", "contourpy"} <= ours  # by way of mediapipe and matplotlib
+    assert "bottleneck" not in ours  # an extra of pandas
 
 
 @pytest.mark.parametrize(
@@ -206,12 +215,18 @@ def test_what_pip_says(monkeypatch: pytest.MonkeyPatch, run: ToolRun | None, exp
 def test_commands_name_the_environment_they_change() -> None:
     assert WHEEL.install("a>=1") == "/env/bin/python -m pip install 'a>=1'"
     assert WHEEL.uninstall("a", "b") == "/env/bin/python -m pip uninstall -y a b"
-    assert WHEEL.install_project("train") == "/env/bin/python -m pip install --upgrade 'tsfmicro[train]'"
+    assert WHEEL.install_project("train") == "/env/bin/python -m pip install 'tsfmicro[train]'"
     uv = replace(WHEEL, has_pip=False, has_uv=True)
     assert uv.install("a") == "uv pip install --python /env/bin/python a"
     assert uv.uninstall("a") == "uv pip uninstall --python /env/bin/python a"
     spaced = replace(CHECKOUT, python=Path("/my env/python"), checkout=Path("/my src"))
     assert spaced.install_project() == "'/my env/python' -m pip install -c '/my src/constraints.txt' -e '/my src'"
+
+
+def test_this_installation_is_the_checkout_that_runs() -> None:
+    here = this_installation()
+    assert here.checkout == ROOT and here.python == Path(sys.executable)
+    assert here.has_pip or here.has_uv
 
 
 def test_sudo_only_for_those_who_need_it() -> None:

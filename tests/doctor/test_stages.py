@@ -54,7 +54,7 @@ def test_a_probe_that_crashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_probe_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = library(tmp_path, "import time; time.sleep(600)", monkeypatch)
-    assert ask("runtime", name, timeout_s=0.5).problem == "no answer within 0 s"
+    assert ask("runtime", name, timeout_s=0.5).problem == "no answer within 0.5 s"
 
 
 def test_a_probe_that_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +168,7 @@ def test_a_bundle_that_cannot_be_run_is_not_blamed(exit_code: int | None) -> Non
         MINE, False, Answer({}, "ModuleNotFoundError: No module named 'onnxruntime'", exit_code), WHEEL
     )
     assert (found.check, found.status) == ("recogniser", "fail")
-    assert found.fix == "/env/bin/python -m pip install --upgrade tsfmicro"
+    assert found.fix == "/env/bin/python -m pip install tsfmicro"
 
 
 def test_a_graph_of_nan() -> None:
@@ -179,7 +179,7 @@ def test_a_graph_of_nan() -> None:
 def test_the_shipped_bundle_is_mended_as_it_was_installed(tmp_path: Path) -> None:
     broken = Answer({}, "changed", 5)
     (found,) = judge_bundle(MINE, True, broken, WHEEL)
-    assert found.fix == "/env/bin/python -m pip install --force-reinstall --no-deps tsfmicro"
+    assert found.fix and found.fix.endswith("/env/bin/python -m pip install --force-reinstall --no-deps WHEEL")
     (tmp_path / ".git").mkdir()
     (found,) = judge_bundle(MINE, True, broken, replace(CHECKOUT, checkout=tmp_path))
     assert found.fix and found.fix.startswith(f"git -C {tmp_path} checkout -- tsfmicro/bundles")

@@ -58,10 +58,10 @@ class Installation:
         return f"{self.pip} uninstall{yes}{self.into} {' '.join(names)}"
 
     def install_project(self, extra: str = "") -> str:
-        """Command that installs this project again, with the tested versions where they are known."""
+        """Command that installs what this project lacks, with the tested versions where they are known."""
         wanted = f"[{extra}]" if extra else ""
         if self.checkout is None:
-            return self.install("--upgrade", f"tsfmicro{wanted}")
+            return self.install(f"tsfmicro{wanted}")
         return self.install("-e", f"{self.checkout}{wanted}")
 
     def as_root(self, command: str) -> str:

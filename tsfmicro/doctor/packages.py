@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 
 import tsfmicro
-from tsfmicro.doctor.findings import Finding, one_line
+from tsfmicro.doctor.findings import Finding, Status, one_line
 from tsfmicro.doctor.installation import Installation
 from tsfmicro.doctor.opencv_builds import NAMES as OPENCV_NAMES
 from tsfmicro.doctor.processes import run_tool
@@ -20,6 +22,8 @@ _REASONS = {
     "mediapipe": "later releases carry no models and look up a vendor's host",
 }
 _MOST_CONFLICTS = 4
+_SEEN_TO = ("tsfmicro", *OPENCV_NAMES)
+"""Packages whose complaints other checks bring, with better advice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +71,26 @@ def judge_packages(packages: Sequence[Package], here: Installation) -> list[Find
     extras = _once(p for p in packages if p.requirement.extra not in {"", "dev"} and p.installed is not None)
     bad = [package for package in needed if not _in_range(package)]
     odd = [package for package in extras if not _in_range(package)]
-    mend = here.install(*(_pin(package) for package in [*bad, *odd]))  # one command for all of them
-    findings = [Finding("packages", "fail", _complaint(package), mend) for package in bad]
-    findings += [Finding("packages", "warn", _complaint(package), mend) for package in odd]
+    findings = [_complaint("fail", bad, here)] if bad else []
+    findings += [_complaint("warn", odd, here)] if odd else []
     if not findings:
         findings.append(Finding("packages", "ok", f"all {len(needed)} needed are here and in range"))
     return [*findings, *_judge_tested(_once(p for p in packages if p.requirement.extra != "dev"), here)]
 
 
 def gather_ours(here: Installation) -> frozenset[str]:
-    """Names of the packages this project needs, those they need included where the tested versions are at hand."""
-    return frozenset({requirement.name for requirement in _requirements(here)} | set(_tested_versions(here)))
+    """Names of the packages this project needs, and of those that they need in turn."""
+    found: set[str] = set()
+    left = ["tsfmicro", *(requirement.name for requirement in _requirements(here))]
+    while left:
+        name = left.pop()
+        if name in found:
+            continue
+        found.add(name)
+        with suppress(PackageNotFoundError):
+            lines = [line for line in requires(name) or [] if "extra ==" not in line]
+            left += [canonical(matched[0]) for line in lines if (matched := re.match(r"[\w.-]+", line))]
+    return frozenset(found)
 
 
 def gather_conflicts(here: Installation) -> Conflicts:
@@ -100,7 +113,7 @@ def judge_conflicts(conflicts: Conflicts, ours: Collection[str], here: Installat
     """
     if not conflicts.ran:
         return [Finding("conflicts", "ok", "not looked at: neither pip nor uv is here to ask")]
-    lines = [line for line in conflicts.lines if canonical(line.split()[0]) not in OPENCV_NAMES]  # see its own check
+    lines = [line for line in conflicts.lines if canonical(line.split()[0]) not in _SEEN_TO]
     if not lines:
         return [Finding("conflicts", "ok", "no package is at odds with another")]
     shown = "; ".join(lines[:_MOST_CONFLICTS])
@@ -126,13 +139,18 @@ def _in_range(package: Package) -> bool:
     return package.installed is not None and satisfies(package.installed, package.requirement.specifier)
 
 
-def _complaint(package: Package) -> str:
+def _complaint(status: Status, packages: Sequence[Package], here: Installation) -> Finding:
+    text = "; ".join(_state(package) for package in packages)
+    return Finding("packages", status, text, here.install(*(_pin(package) for package in packages)))
+
+
+def _state(package: Package) -> str:
     name = package.requirement.name
     if package.installed is None:
-        return f"{name} is not installed; {package.requirement} is needed"
+        return f"{package.requirement} is not installed"
     reason = f": {_REASONS[name]}" if name in _REASONS else ""
     extra = f" of the extra {package.requirement.extra!r}" if package.requirement.extra else ""
-    return f"{name} is {package.installed}; {package.requirement}{extra} is needed{reason}"
+    return f"{name} is {package.installed}, outside {package.requirement.specifier}{extra}{reason}"
 
 
 def _pin(package: Package) -> str:

@@ -55,7 +55,7 @@ def ask(probe: str, *arguments: str, timeout_s: float = _PROBE_TIMEOUT_S) -> Ans
     try:
         done = subprocess.run(command, capture_output=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
-        return Answer({}, f"no answer within {timeout_s:.0f} s")
+        return Answer({}, f"no answer within {timeout_s:g} s")
     except OSError as error:
         return Answer({}, f"{sys.executable} cannot be started: {error.strerror}")
     said = done.stderr.decode(errors="replace").strip().splitlines()

@@ -84,4 +84,4 @@ def _bundle_fix(path: Path, is_shipped: bool, here: Installation) -> str:
         return (
             f"git -C {here.checkout} checkout -- tsfmicro/bundles && git -C {here.checkout} clean -fd tsfmicro/bundles"
         )
-    return here.reinstall("tsfmicro")
+    return f"install its wheel again: {here.reinstall('WHEEL')}"
