@@ -179,6 +179,7 @@ def test_a_graph_of_nan() -> None:
 def test_the_shipped_bundle_is_mended_as_it_was_installed(tmp_path: Path) -> None:
     broken = Answer({}, "changed", 5)
     (found,) = judge_bundle(MINE, True, broken, WHEEL)
+    assert (found.check, found.status) == ("bundle", "fail")
     assert found.fix and found.fix.endswith("/env/bin/python -m pip install --force-reinstall --no-deps WHEEL")
     (tmp_path / ".git").mkdir()
     (found,) = judge_bundle(MINE, True, broken, replace(CHECKOUT, checkout=tmp_path))
