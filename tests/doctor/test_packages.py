@@ -171,9 +171,24 @@ def test_conflicts() -> None:
     ours = {f"package{i}" for i in range(6)}
     (found,) = judge_conflicts(Conflicts(True, lines), ours, CHECKOUT)
     assert found.status == "warn" and "package3" in found.detail and "and 2 more" in found.detail
-    assert found.fix and "-c /src/tsf/constraints.txt -e /src/tsf" in found.fix
+    assert found.fix == f"{CONSTRAINED} 'other<2'"
+    (found,) = judge_conflicts(Conflicts(True, ("package1 is odd",)), ours, CHECKOUT)
+    assert found.fix == f"{CONSTRAINED} -e /src/tsf"
     assert judge_conflicts(Conflicts(True, ()), ours, CHECKOUT)[0].status == "ok"
     assert "not looked at" in judge_conflicts(Conflicts(False, ()), ours, CHECKOUT)[0].detail
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("torch 2.11.0 has requirement setuptools<82, but you have setuptools 84.2.1.", "'setuptools<82'"),
+        ("torch 2 has requirement numpy<2.3,>=2; python_version >= '3.9', but you have numpy 1.", "'numpy<2.3,>=2'"),
+        ("torch 2.11.0 requires jinja2, which is not installed.", "jinja2"),
+    ],
+)
+def test_a_conflict_is_mended_by_what_is_asked_for(line: str, wanted: str) -> None:
+    (found,) = judge_conflicts(Conflicts(True, (line,)), {"torch"}, CHECKOUT)
+    assert found.fix == f"{CONSTRAINED} {wanted}"
 
 
 def test_a_foreign_package_is_not_mended_by_installing_ours() -> None:

@@ -22,6 +22,8 @@ _REASONS = {
     "mediapipe": "later releases carry no models and look up a vendor's host",
 }
 _MOST_CONFLICTS = 4
+_WANTED = re.compile(r"(?:has requirement|requires) ([^;]+?)(?:;.*?)?, (?:but you have|which is not)")
+"""What a line of ``pip check`` asks for, without its marker."""
 _SEEN_TO = ("tsfmicro", *OPENCV_NAMES)
 """Packages whose complaints other checks bring, with better advice."""
 
@@ -119,8 +121,12 @@ def judge_conflicts(conflicts: Conflicts, ours: Collection[str], here: Installat
     shown = "; ".join(lines[:_MOST_CONFLICTS])
     more = f"; and {len(lines) - _MOST_CONFLICTS} more" if len(lines) > _MOST_CONFLICTS else ""
     foreign = sorted({canonical(line.split()[0]) for line in lines} - set(ours))
-    fix = f"{here.uninstall(*foreign)} (not needed here), or keep it apart: python3 -m venv .venv"
-    return [Finding("conflicts", "warn", shown + more, fix if foreign else here.install_project())]
+    if foreign:
+        fix = f"{here.uninstall(*foreign)} (not needed here), or keep it apart: python3 -m venv .venv"
+    else:
+        wanted = dict.fromkeys(matched[1].strip() for line in lines if (matched := _WANTED.search(line)))
+        fix = here.install(*wanted) if wanted else here.install_project()
+    return [Finding("conflicts", "warn", shown + more, fix)]
 
 
 def _judge_tested(packages: Sequence[Package], here: Installation) -> list[Finding]:
