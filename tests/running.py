@@ -59,6 +59,7 @@ class Prompt:
                 "tsf-train": cli.train,
                 "tsf-export": cli.export,
                 "tsf-bench": cli.bench,
+                "tsf-doctor": cli.doctor,
             }[name]
         )
         self._monkeypatch.setattr("sys.argv", [name, *map(str, words)])

@@ -39,6 +39,11 @@ def bench() -> None:
     _run("tsf-bench", "tsfmicro.benchmarks.commands", ())
 
 
+def doctor() -> None:
+    """``tsf-doctor``."""
+    _run("tsf-doctor", "tsfmicro.doctor.commands", ())
+
+
 def _run(name: str, module: str, extra_packages: tuple[str, ...]) -> None:
     """Run a command and turn whatever happens into its exit code."""
     sys.exit(_exit_code(lambda: _call(name, module, extra_packages)))
