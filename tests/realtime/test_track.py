@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.factories import make_face
+from tsfmicro.landmarks.boxes import Box
 from tsfmicro.realtime.track import FaceTracker, TrackerUpdate
 from tsfmicro.values import Face, Moment
 
@@ -112,3 +113,40 @@ def test_closing_gives_up_everybody_once() -> None:
     assert sorted(tracker.close()) == [(1, at(1)), (2, at(0))]
     assert tracker.close() == ()
     assert ids(tracker.update(at(2), [face(150)])) == [3]
+
+
+def test_two_faces_that_cross_keep_their_identities() -> None:
+    """Found all the time, in whatever order, also where one is nearer to the other's last place than to its own."""
+    tracker = FaceTracker()
+    for i in range(41):
+        pair = [face(100 + 10 * i), face(500 - 10 * i, 250)]
+        update = tracker.update(at(i), pair[:: 1 if i % 2 else -1])
+        assert ids(update) == [1, 2] if i else True
+        assert where(update)[1] == pytest.approx(where(update)[1])
+    right, left = where(update)[ids(update)[0]], where(update)[ids(update)[1]]
+    assert abs(right - left) > 300
+
+
+@pytest.mark.parametrize("hidden_frames", [5, 12, 24])
+def test_the_one_behind_is_itself_again_when_it_comes_out(hidden_frames: int) -> None:
+    tracker = FaceTracker()
+    middle = 30
+    places: list[dict[int, float]] = []
+    for i in range(2 * middle):
+        front, back = face(100 + 8 * i), face(100 + 8 * 2 * middle - 8 * i, 236)
+        hidden = abs(i - middle) <= hidden_frames // 2
+        places.append(where(tracker.update(at(i), [front] if hidden else [front, back])))
+    first, last = places[0], places[-1]
+    assert set(last) == set(first)
+    going_right = min(first, key=lambda face_id: first[face_id])
+    assert last[going_right] > last[3 - going_right]
+
+
+def test_a_face_that_was_followed_needs_no_search() -> None:
+    tracker = FaceTracker(patience_s=0.5)
+    tracker.update(at(0), [face(100)])
+    for i in range(1, 60):
+        box = Box(*face(100 + 5 * i).box_px)
+        tracker.carry(at(i), {1: box})
+    assert ids(tracker.update(at(60), [face(400)])) == [1]
+    assert tracker.close() == ((1, at(60)),)

@@ -9,11 +9,12 @@ import numpy as np
 
 from tsfmicro.values import UInt8Array
 
-TILE_PX = 720
-"""Side of a search tile. The detector finds faces from a tenth of its picture: 72 px wide, an inter-ocular distance of
-about 35, which is as small as movement can be seen in."""
-_OVERLAP_PX = 120
-"""A face on the edge of one tile lies whole in the next."""
+FINEST_TILE_PX = 480
+"""Side of the smallest search tile. The detector finds faces from a seventh of its picture: here an inter-ocular
+distance of about 40 px, which is as small as movement can be seen in."""
+_OVERLAP = 0.3
+"""Share of a tile that the next one shows too: twice a seventh, so that a face too small for the tiles of twice the
+size lies whole in one of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +74,23 @@ class Box:
 
 
 def tiles(width_px: int, height_px: int) -> tuple[Box, ...]:
-    """The whole picture, then overlapping tiles that cover it, where it is larger than one."""
+    """The whole picture, then overlapping tiles of half its size, half of that and so on that cover it."""
     whole = Box(0.0, 0.0, float(width_px), float(height_px))
-    if max(width_px, height_px) <= TILE_PX:
-        return (whole,)
-    places = itertools.product(_starts(height_px), _starts(width_px))
-    parts = (
-        Box(float(x), float(y), float(min(x + TILE_PX, width_px)), float(min(y + TILE_PX, height_px)))
-        for y, x in places
-    )
-    return (whole, *parts)
+    parts = [whole]
+    side = max(width_px, height_px)
+    while side > FINEST_TILE_PX:
+        side = max(side // 2, FINEST_TILE_PX)
+        parts += [
+            Box(float(x), float(y), float(min(x + side, width_px)), float(min(y + side, height_px)))
+            for y, x in itertools.product(_starts(height_px, side), _starts(width_px, side))
+        ]
+    return tuple(parts)
 
 
-def _starts(length_px: int) -> list[int]:
+def _starts(length_px: int, side_px: int) -> list[int]:
     """Where tiles begin along one side: evenly, and overlapping enough."""
-    if length_px <= TILE_PX:
+    if length_px <= side_px:
         return [0]
-    count = int(np.ceil((length_px - _OVERLAP_PX) / (TILE_PX - _OVERLAP_PX)))
-    return [round(i * (length_px - TILE_PX) / (count - 1)) for i in range(count)]
+    overlap_px = _OVERLAP * side_px
+    count = int(np.ceil((length_px - overlap_px) / (side_px - overlap_px)))
+    return [round(i * (length_px - side_px) / (count - 1)) for i in range(count)]

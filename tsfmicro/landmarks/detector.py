@@ -55,9 +55,8 @@ class FaceMeshDetector:
         self._search = BoxModel()
         self._idle = [MeshModel()]
         self._watched: list[_WatchedFace] = []
-        self._tile = 0
         self._next_search_s = 0.0
-        self._searched_whole = False
+        self._searches = 0
 
     def detect(self, frame: Frame) -> list[Face]:
         """See :meth:`LandmarkDetector.detect`. The first frame is searched whole, later ones a tile at a time."""
@@ -96,19 +95,19 @@ class FaceMeshDetector:
         self._watched = kept
 
     def _search_for_more(self, pixels: UInt8Array) -> None:
-        height, width = pixels.shape[:2]
-        all_tiles = tiles(width, height)
-        self._tile %= len(all_tiles)
-        now = all_tiles if not self._searched_whole else all_tiles[self._tile : self._tile + 1]
-        self._searched_whole = True
-        self._tile += 1
-        for tile in now:
+        for tile in self._next_tiles(pixels.shape[1], pixels.shape[0]):
             for found in self._search.boxes(tile.cut(pixels)):
-                box = Box(
-                    found.left + tile.left, found.top + tile.top, found.right + tile.left, found.bottom + tile.top
-                )
+                box = found.shifted(tile.left, tile.top)
                 if len(self._watched) < self._max_faces and not self._is_watched(box):
                     self._watch(box, pixels)
+
+    def _next_tiles(self, width_px: int, height_px: int) -> tuple[Box, ...]:
+        """All of them at first; then the whole picture, where large faces are found, and one part after the other."""
+        whole, *parts = tiles(width_px, height_px)
+        number, self._searches = self._searches, self._searches + 1
+        if number == 0 or not parts:
+            return (whole, *parts)
+        return (whole, parts[number % len(parts)])
 
     def _is_watched(self, box: Box) -> bool:
         return any(watched.box is not None and box.same_face_as(watched.box) for watched in self._watched)
