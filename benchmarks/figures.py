@@ -88,7 +88,7 @@ def _event_lines(result: dict[str, Any]) -> list[str]:
 def _stage_lines(result: dict[str, Any]) -> list[str]:
     alone, path, ratio = result["rows"]
     return [
-        f"Cost: landmarks to spotter {path['median_ms_per_frame']:.1f} ms a frame "
-        f"({path['frames_per_s']:.0f} frames/s), the face-landmark model alone {alone['median_ms_per_frame']:.1f} ms, "
-        f"side by side; ratio {ratio['median']:.2f}.",
+        f"Cost, one face, {alone['picture']}, one thread: decoding to spotting {path['median_ms_per_frame']:.1f} ms a "
+        f"frame ({path['frames_per_s']:.0f} frames/s), the face-landmark model alone "
+        f"{alone['median_ms_per_frame']:.1f} ms, side by side; ratio {ratio['median']:.2f}.",
     ]

@@ -64,12 +64,20 @@ def test_two_faces_are_two_unless_one_is_asked_for() -> None:
         assert [len(detector.detect(make_frame(both, i))) for i in range(3)] == [1, 1, 1]
 
 
-def test_a_face_that_joins_is_found_within_the_detection_interval() -> None:
+def test_a_face_that_joins_is_found_within_the_search_interval() -> None:
     alone = side_by_side(close_up(), np.zeros((320, 320, 3), np.uint8))
     both = side_by_side(close_up(), close_up())
     with FaceMeshDetector(max_faces=4) as detector:
         assert len(detector.detect(make_frame(alone, 0, 0.0))) == 1
-        assert len(detector.detect(make_frame(both, 1, SEARCH_INTERVAL_S))) == 2
+        assert len(detector.detect(make_frame(both, 1, SEARCH_INTERVAL_S))) == 1
+        assert len(detector.detect(make_frame(both, 2, SEARCH_INTERVAL_S + 0.01))) == 2
+
+
+def test_what_looks_like_a_face_for_one_picture_is_none() -> None:
+    nobody = np.full((320, 320, 3), 127, np.uint8)
+    with FaceMeshDetector(max_faces=4) as detector:
+        shown = [nobody, nobody, close_up(), nobody, nobody]
+        assert [len(detector.detect(make_frame(pixels, i))) for i, pixels in enumerate(shown)] == [0] * 5
 
 
 def test_a_detector_for_no_faces_is_refused() -> None:

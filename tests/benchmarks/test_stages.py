@@ -18,7 +18,7 @@ from tsfmicro.errors import TsfError
 
 def test_three_rows_with_positive_numbers() -> None:
     alone, whole, ratio = run_stages("demo:", rounds=1, max_frames=12)
-    assert [row["what"] for row in (alone, whole, ratio)] == ["landmark model alone", "landmarks to spotter", "ratio"]
+    assert [row["what"] for row in (alone, whole, ratio)] == ["landmark model alone", "decode to spotter", "ratio"]
     assert alone["frames"] == whole["frames"] == 12
     assert alone["median_ms_per_frame"] > 0
     assert whole["median_ms_per_frame"] > 0
@@ -27,22 +27,24 @@ def test_three_rows_with_positive_numbers() -> None:
     assert ratio["rounds"] == 1
     assert whole["stages"]
     assert all(stage["count"] > 0 and stage["p50_ms"] > 0 for stage in whole["stages"].values())
-    assert max(stage["count"] for stage in whole["stages"].values()) == 12
+    assert whole["stages"]["decode"]["count"] == 11  # the first frame loads the models
+    assert alone["picture"] == "640x480"
     json.dumps([alone, whole, ratio], allow_nan=False)
 
 
 def test_ratios_are_taken_pair_by_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([1.0, 3.0, 2.0, 4.0, 4.0, 20.0])  # alone, whole, alone, whole, ...
-    monkeypatch.setattr(scenario, "_frames", lambda *_: [None] * 10)
-    monkeypatch.setattr(scenario, "_per_frame_ms", lambda *_: next(times))
-    alone, whole, ratio = run_stages("demo:", rounds=3, max_frames=10)
+    alone_ms, whole_ms = iter([1.0, 2.0, 4.0]), iter([3.0, 4.0, 20.0])
+    monkeypatch.setattr(scenario, "_landmarks_ms", lambda *_: next(alone_ms))
+    monkeypatch.setattr(scenario, "_path_ms", lambda *_: next(whole_ms))
+    alone, whole, ratio = run_stages("demo:", rounds=3, max_frames=2)
     assert (alone["median_ms_per_frame"], whole["median_ms_per_frame"], whole["frames_per_s"]) == (2.0, 4.0, 250.0)
     assert (ratio["median"], ratio["min"], ratio["max"], ratio["rounds"]) == (3.0, 2.0, 5.0, 3)
 
 
-def test_no_more_frames_than_asked_for() -> None:
-    frames = scenario._frames("demo:", 3)
-    assert [frame.index for frame in frames] == [0, 1, 2]
+def test_a_clip_is_read_no_further_than_asked_for(tmp_path: Path) -> None:
+    clip = scenario._write_demo(tmp_path / "demo.mp4", 5)
+    assert [frame.index for frame in scenario._frames(str(clip), 3)] == [0, 1, 2]
+    assert len(scenario._frames(str(clip), 9)) == 5
 
 
 def test_stages_command_records_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

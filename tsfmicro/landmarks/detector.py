@@ -20,6 +20,10 @@ _OFF_CENTRE = 0.22
 """A face this share of its region off the middle gets a new region,"""
 _GROWN = 1.4
 """and so does one that grew or shrank by this factor."""
+_SIGHTINGS = 2
+"""A face that joins is told of once it was seen this often: letters and clouds look like a face for one picture."""
+_SMALLEST_PX = 16
+"""Side of the smallest part of a picture that is looked at."""
 _SETTLING_PASSES = 3
 """A mesh that was moved finds its points again within so many passes over one picture."""
 
@@ -66,7 +70,7 @@ class FaceMeshDetector:
         if len(self._watched) < self._max_faces and (not self._watched or frame.t_s >= self._next_search_s):
             self._next_search_s = frame.t_s + SEARCH_INTERVAL_S
             self._search_for_more(frame.pixels)
-        return [watched.face for watched in self._watched if watched.face is not None]
+        return [w.face for w in self._watched if w.face is not None and w.sightings >= _SIGHTINGS]
 
     def close(self) -> None:
         """Release the models."""
@@ -116,6 +120,8 @@ class FaceMeshDetector:
         mesh = self._idle.pop() if self._idle else MeshModel()
         mesh.forget()
         watched = _WatchedFace(mesh, box)
+        if self._searches == 1:  # a first picture may be the only one
+            watched.sightings = _SIGHTINGS
         watched.look(pixels)
         if watched.box is None or self._is_watched(watched.box):
             self._idle.append(mesh)
@@ -129,6 +135,8 @@ class _WatchedFace:
     def __init__(self, mesh: MeshModel, box: Box) -> None:
         self.mesh = mesh
         self.face: Face | None = None
+        self.sightings = 0
+        """In how many pictures the face was seen."""
         self._seen = box
         self._region: Box | None = None
         self._size_then = 1.0
@@ -145,7 +153,7 @@ class _WatchedFace:
         if region is None or moved:
             region = self._region = self._seen.around(_REGION, pixels.shape[1], pixels.shape[0])
             self._size_then = max(self._seen.width, 1.0)
-        if region.width < 8 or region.height < 8:
+        if region.width < _SMALLEST_PX or region.height < _SMALLEST_PX:
             self.face = None
             return
         part = region.cut(pixels)
@@ -157,6 +165,7 @@ class _WatchedFace:
             return
         corner = np.array([region.left, region.top], dtype=np.float32)
         self.face = Face(face.landmarks_px + corner, yaw_deg=face.yaw_deg, pitch_deg=face.pitch_deg)
+        self.sightings += 1
         self._seen = Box(*self.face.box_px)
 
     def _outgrown(self, region: Box, pixels: UInt8Array) -> bool:
