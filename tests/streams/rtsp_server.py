@@ -1,0 +1,86 @@
+"""A live RTSP server on loopback, for the tests. Run it with the system's Python: PyGObject is no wheel.
+
+usage: rtsp_server.py PORT CLIP RATE [USER PASSWORD basic|digest]
+
+CLIP is a folder with one H.264 picture per file (``00000.h264`` ...); it is played for ever, RATE pictures a second,
+at ``/cam``. Port 0 takes a free one. Says ``ready PORT`` on standard output.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+
+ROLE = "viewer"
+
+
+def guard(server: Any, factory: Any, user: str, password: str, kind: str) -> None:
+    """Let in only who knows the password."""
+    auth, token = GstRtspServer.RTSPAuth(), GstRtspServer.RTSPToken()
+    token.set_string("media.factory.role", ROLE)
+    if kind == "basic":
+        auth.set_supported_methods(1)
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+    else:
+        auth.set_supported_methods(2)
+        auth.add_digest(user, password, token)
+    server.set_auth(auth)
+    permissions = GstRtspServer.RTSPPermissions()
+    permissions.add_permission_for_role(ROLE, "media.factory.access", True)
+    permissions.add_permission_for_role(ROLE, "media.factory.construct", True)
+    factory.set_permissions(permissions)
+
+
+class Player:
+    """Pushes the pictures of one client's stream, round and round; the sink paces them by their time stamps."""
+
+    def __init__(self, pictures: list[bytes], rate: int) -> None:
+        self._pictures, self._step = pictures, Gst.SECOND // rate
+        self._count = 0
+
+    def configure(self, factory: Any, media: Any) -> None:
+        """A client came."""
+        source = media.get_element().get_by_name("pictures")
+        source.connect("need-data", self._push)
+
+    def _push(self, source: Any, length: int) -> None:
+        buffer = Gst.Buffer.new_wrapped(self._pictures[self._count % len(self._pictures)])
+        buffer.pts = buffer.dts = self._count * self._step
+        buffer.duration = self._step
+        self._count += 1
+        source.emit("push-buffer", buffer)
+
+
+def main(port: str, clip: str, rate: str, *login: str) -> None:
+    """Serve until killed."""
+    Gst.init(None)
+    pictures = [path.read_bytes() for path in sorted(Path(clip).iterdir())]
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(port)
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(
+        "( appsrc name=pictures format=time is-live=true "
+        f"caps=video/x-h264,stream-format=byte-stream,alignment=au,framerate={rate}/1 "
+        "! h264parse config-interval=1 ! rtph264pay name=pay0 pt=96 )"
+    )
+    factory.set_shared(False)  # shared media hang when several clients open them cold
+    factory.connect("media-configure", lambda _, media: Player(pictures, int(rate)).configure(factory, media))
+    if login:
+        guard(server, factory, *login)
+    server.get_mount_points().add_factory("/cam", factory)
+    if not server.attach(None):
+        sys.exit(f"port {port} is taken")
+    print(f"ready {server.get_bound_port()}", flush=True)  # noqa: T201
+    GLib.MainLoop().run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
