@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
@@ -241,8 +240,10 @@ def _connect(url: str, spec: StreamSpec) -> InputContainer:
     # In ffmpeg itself, not through PyAV's Python logger: see FileSource.
     av.logging.set_libav_level(av.logging.PANIC)
     options = {"protocol_whitelist": _PROTOCOLS}
-    if urlsplit(url).scheme.lower() in {"rtsp", "rtsps"}:
+    if url.lower().startswith("rtsp"):
         options["rtsp_transport"] = spec.rtsp_transport
+        # Twenty frames would be held back to guess a frame rate that nobody here believes.
+        options["fpsprobesize"] = "0"
     began_s = time.monotonic()
     try:
         return av.open(url, options=options, timeout=(spec.open_s, spec.read_s))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -288,7 +289,8 @@ def test_the_books_balance() -> None:
     run = Run()
     summary = run(FakeSource(frames=40, dropped=(3, 4, 20)))
     assert summary.ledger == run.sink.end.ledger
-    assert summary.ledger == Ledger(captured=37, analysed=37, repeated=36, longest_gap_s=pytest.approx(0.1))
+    assert summary.ledger.longest_gap_s == pytest.approx(0.1)
+    assert replace(summary.ledger, longest_gap_s=0.0) == Ledger(captured=37, analysed=37, repeated=36)
     (report,) = summary.sources
     assert (report["source"], report["live"], report["capture_to_decision"]) == ("first", False, None)
     assert report["fps_measured"] == pytest.approx(36 / 39 * 30, rel=0.01)

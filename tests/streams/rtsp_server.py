@@ -12,54 +12,50 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import gi
-
-gi.require_version("Gst", "1.0")
-gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
-
 ROLE = "viewer"
-
-
-def guard(server: Any, factory: Any, user: str, password: str, kind: str) -> None:
-    """Let in only who knows the password."""
-    auth, token = GstRtspServer.RTSPAuth(), GstRtspServer.RTSPToken()
-    token.set_string("media.factory.role", ROLE)
-    if kind == "basic":
-        auth.set_supported_methods(1)
-        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
-    else:
-        auth.set_supported_methods(2)
-        auth.add_digest(user, password, token)
-    server.set_auth(auth)
-    permissions = GstRtspServer.RTSPPermissions()
-    permissions.add_permission_for_role(ROLE, "media.factory.access", True)
-    permissions.add_permission_for_role(ROLE, "media.factory.construct", True)
-    factory.set_permissions(permissions)
 
 
 class Player:
     """Pushes the pictures of one client's stream, round and round; the sink paces them by their time stamps."""
 
-    def __init__(self, pictures: list[bytes], rate: int) -> None:
-        self._pictures, self._step = pictures, Gst.SECOND // rate
+    def __init__(self, gst: Any, pictures: list[bytes], rate: int) -> None:
+        self._gst, self._pictures, self._step = gst, pictures, gst.SECOND // rate
         self._count = 0
 
-    def configure(self, factory: Any, media: Any) -> None:
-        """A client came."""
-        source = media.get_element().get_by_name("pictures")
-        source.connect("need-data", self._push)
-
-    def _push(self, source: Any, length: int) -> None:
-        buffer = Gst.Buffer.new_wrapped(self._pictures[self._count % len(self._pictures)])
+    def push(self, source: Any, length: int) -> None:
+        """The next picture."""
+        buffer = self._gst.Buffer.new_wrapped(self._pictures[self._count % len(self._pictures)])
         buffer.pts = buffer.dts = self._count * self._step
         buffer.duration = self._step
         self._count += 1
         source.emit("push-buffer", buffer)
 
 
+def guard(rtsp: Any, server: Any, factory: Any, user: str, password: str, kind: str) -> None:
+    """Let in only who knows the password."""
+    auth, token = rtsp.RTSPAuth(), rtsp.RTSPToken()
+    token.set_string("media.factory.role", ROLE)
+    if kind == "basic":
+        auth.set_supported_methods(1)
+        auth.add_basic(rtsp.RTSPAuth.make_basic(user, password), token)
+    else:
+        auth.set_supported_methods(2)
+        auth.add_digest(user, password, token)
+    server.set_auth(auth)
+    permissions = rtsp.RTSPPermissions()
+    permissions.add_permission_for_role(ROLE, "media.factory.access", True)
+    permissions.add_permission_for_role(ROLE, "media.factory.construct", True)
+    factory.set_permissions(permissions)
+
+
 def main(port: str, clip: str, rate: str, *login: str) -> None:
     """Serve until killed."""
+    import gi
+
+    gi.require_version("Gst", "1.0")
+    gi.require_version("GstRtspServer", "1.0")
+    from gi.repository import GLib, Gst, GstRtspServer
+
     Gst.init(None)
     pictures = [path.read_bytes() for path in sorted(Path(clip).iterdir())]
     server = GstRtspServer.RTSPServer()
@@ -72,9 +68,13 @@ def main(port: str, clip: str, rate: str, *login: str) -> None:
         "! h264parse config-interval=1 ! rtph264pay name=pay0 pt=96 )"
     )
     factory.set_shared(False)  # shared media hang when several clients open them cold
-    factory.connect("media-configure", lambda _, media: Player(pictures, int(rate)).configure(factory, media))
+
+    def configure(factory: Any, media: Any) -> None:
+        media.get_element().get_by_name("pictures").connect("need-data", Player(Gst, pictures, int(rate)).push)
+
+    factory.connect("media-configure", configure)
     if login:
-        guard(server, factory, *login)
+        guard(GstRtspServer, server, factory, *login)
     server.get_mount_points().add_factory("/cam", factory)
     if not server.attach(None):
         sys.exit(f"port {port} is taken")
