@@ -111,8 +111,10 @@ def live(
             if interruption.requested:  # it may have been the wait for this source that was too long
                 raise KeyboardInterrupt from None
             raise
-        for source in opened:
-            _tell_mode(console, source, spec.camera)
+        modes = [_mode_of(source) for source in opened]
+        for source, mode in zip(opened, modes, strict=True):
+            if mode is not None:
+                _tell_mode(console, source.name, mode, spec.camera)
         if spot_only and (backend != "auto" or model is not None):
             raise UsageError("--spot-only uses no recogniser; leave out --model and --backend, or --spot-only")
         bundle = None if spot_only else read_bundle(model or default_bundle_path())
@@ -137,7 +139,7 @@ def live(
             raise typer.Exit(0) from None
         finally:
             if stats is not None:
-                _write_stats(stats, clock, session.reports(), opened)
+                _write_stats(stats, clock, session.reports(), modes)
     print_summary(console, summary)
     if truth:
         print_truth(console, truth, summary.events)
@@ -177,17 +179,15 @@ def _mode_of(source: Source) -> CameraMode | None:
     return connection.mode if isinstance(connection, CameraSource) else None
 
 
-def _tell_mode(console: Console, source: Source, asked: CameraSpec) -> None:
-    mode = _mode_of(source)
-    if mode is None:
-        return
+def _tell_mode(console: Console, name: str, mode: CameraMode, asked: CameraSpec) -> None:
     wishes = [f"{asked.size_px[0]}x{asked.size_px[1]}" if asked.size_px else "", asked.format or ""]
     wishes.append(f"{asked.fps:g} frames/s" if asked.fps else "")
     wish = " ".join(filter(None, wishes))
     console.print(
-        f"{source.name}: {mode.width_px}x{mode.height_px} {mode.format}, says {mode.fps:g} frames/s"
+        f"{name}: {mode.width_px}x{mode.height_px} {mode.format}, says {mode.fps:g} frames/s"
         f"{f' (asked for {wish})' if wish else ''}; the rate is measured",
         markup=False,
+        soft_wrap=True,
     )
 
 

@@ -64,12 +64,15 @@ class NoticeSink:
     def write(self, event: Event, seq: int) -> None:
         """See ``EventSink.write``; only these two are told."""
         if isinstance(event, SourceLost):
-            self._console.print(f"lost at {event.at.t_s:.1f} s: {event.detail}; trying again", markup=False)
+            self._say(f"lost at {event.at.t_s:.1f} s: {event.detail}")
         elif isinstance(event, SourceRestored):
-            self._console.print(f"{event.source} is back after {event.gap_s:.1f} s", markup=False)
+            self._say(f"{event.source} is back after {event.gap_s:.1f} s")
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
 
 
 def print_summary(console: Console, summary: Summary) -> None:
@@ -116,7 +119,7 @@ def _print_books(console: Console, summary: Summary) -> None:
             times = ", ".join(f"{latency[f'p{p}_ms']:.0f} ms ({p} %)" for p in PERCENTILES)
             fps = report["fps_measured"] or 0.0
             line = f"{report['source']}: {fps:.1f} frames/s measured, capture to decision {times}"
-            console.print(line, markup=False)
+            console.print(line, markup=False, soft_wrap=True)
 
 
 def _table(title: str) -> Table:

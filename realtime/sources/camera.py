@@ -105,8 +105,8 @@ class CameraSource:
             taken = self._read()
             if taken is None:
                 raise SourceLostError(
-                    f"{self.name} stopped delivering after {index} frames; it was unplugged or taken by another "
-                    f"program. Check the cable and start again."
+                    f"{self.name} stopped delivering after {index} frames; it hangs, was unplugged, or was taken by "
+                    f"another program; check the cable."
                 )
             picture, captured_s = taken
             height, width = picture.shape[:2]
