@@ -235,8 +235,9 @@ def _add_outputs(
         outputs.viewers.append(ProgressViewer(console, opened[0]))
 
 
-def _write_stats(path: Path, clock: StageClock, reports: Sequence[Mapping[str, Any]], opened: Sequence[Source]) -> None:
-    modes = [_mode_of(source) for source in opened]
+def _write_stats(
+    path: Path, clock: StageClock, reports: Sequence[Mapping[str, Any]], modes: Sequence[CameraMode | None]
+) -> None:
     sources = [
         {**report, "camera": None if mode is None else asdict(mode)}
         for report, mode in zip(reports, modes, strict=False)
