@@ -99,7 +99,7 @@ class CameraSource:
             SourceLostError: it stopped, unplugged or taken by another program, or changed its picture's size.
         """
         first_s: float | None = None
-        last_s = -np.inf
+        last_s = time.monotonic()  # what waited in the driver's buffers since the camera was opened is old news
         index = 0
         while True:
             taken = self._read()
@@ -113,8 +113,9 @@ class CameraSource:
             if (width, height) != (self.mode.width_px, self.mode.height_px):
                 raise SourceLostError(f"{self.name} changed its picture to {width}x{height}", "resized")
             if captured_s <= last_s:
-                self.misstamped += 1
-                index += 1
+                if first_s is not None:
+                    self.misstamped += 1
+                    index += 1
                 continue
             last_s = captured_s
             first_s = captured_s if first_s is None else first_s

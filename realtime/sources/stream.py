@@ -26,6 +26,10 @@ _PROTOCOLS = "rtp,srtp,udp,tcp,tls,http,https,httpproxy,hls,rtmp,rtmps,rtmpt,rtm
 """What a stream may open in turn. Not ``file``: a play list must not read this machine's files."""
 _PICTURES_ONLY = frozenset({"mpjpeg", "jpeg_pipe", "mjpeg", "png_pipe", "h264", "hevc"})
 """Formats without times: ffmpeg invents 25 frames a second for them, we take the arrival."""
+_NO_WAIT_S = 0.002
+"""Data that is there within this time was there already."""
+_LONGEST_PILE_S = 2.0
+"""A stream that is still not waited for after so long is sent faster than it was filmed."""
 _MISSING_END_S = 1.0
 """A recording that ends earlier than this before its stated end was cut off."""
 
@@ -83,6 +87,7 @@ class StreamSource:
         self._container = container
         self._spec = spec
         self._clock = StreamClock()
+        self._waited_s = 0.0
         self._has_times = container.format.name not in _PICTURES_ONLY
         streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
         if not streams:
@@ -119,7 +124,7 @@ class StreamSource:
         Raises:
             SourceLostError: the stream ended, fell silent, broke, or changed the size of its picture.
         """
-        for picture in self._pictures:
+        for picture in self._up_to_date():
             arrived_s = time.monotonic()
             index, self._position = self._position, self._position + 1
             if picture.is_corrupt:
@@ -155,10 +160,20 @@ class StreamSource:
             return None
         return float(picture.pts * picture.time_base)
 
+    def _up_to_date(self) -> Iterator[VideoFrame]:
+        """The pictures without those that piled up since the stream was opened: old news, and they come all at once."""
+        began_s = time.monotonic()
+        for picture in self._pictures:
+            if self._waited_s > _NO_WAIT_S or time.monotonic() > began_s + _LONGEST_PILE_S:
+                yield picture
+                break
+        yield from self._pictures
+
     def _decoded(self) -> Generator[VideoFrame, None, None]:
         """Every picture that can be decoded, to the end of the connection, which is always a loss."""
         packets = self._container.demux(self._stream)
         while True:
+            asked_s = time.monotonic()
             try:
                 packet = next(packets, None)
             except av.FFmpegError as error:
@@ -166,6 +181,7 @@ class StreamSource:
                 if is_timeout(error):
                     raise SourceLostError(f"{self.name} fell silent for {self._spec.read_s:g} s", "timeout") from None
                 raise SourceLostError(f"{self.name} broke off ({reason_of(error)})", "broken") from None
+            self._waited_s = time.monotonic() - asked_s
             if packet is None:
                 raise SourceLostError(f"{self.name} ended: the other side closed the connection", "ended")
             try:
