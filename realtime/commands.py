@@ -66,7 +66,7 @@ def live(
             metavar="SOURCE...", help="Video, stream (rtsp://, http://, ...), folder or glob of images, or demo:"
         ),
     ] = None,
-    camera: Annotated[list[int] | None, typer.Option(metavar="N", help="Camera index; may be repeated.")] = None,
+    camera: Annotated[list[int] | None, typer.Option(metavar="N", help="Camera index; may be repeated.", min=0)] = None,
     camera_size: Annotated[str | None, typer.Option(metavar="WxH", help="Picture to ask cameras for.")] = None,
     camera_fps: Annotated[float | None, typer.Option(help="Frames a second to ask cameras for.")] = None,
     camera_format: Annotated[str | None, typer.Option(metavar="FOURCC", help="Such as MJPG or YUYV.")] = None,

@@ -47,7 +47,7 @@ class Source(Protocol):
         strictly increasing; ``index`` also counts the skipped ones; ``captured_s`` is the monotonic clock.
 
         Raises:
-            SourceLostError: a live source that had delivered frames stopped.
+            SourceLostError: a source that had delivered frames broke off, or a live one ended.
         """
         ...
 

@@ -132,7 +132,7 @@ class ReconnectingSource:
         return self._closed_misstamped + (self._connection.misstamped if self._connection else 0)
 
     def items(self) -> Iterator[Item]:
-        """Frames in order, and where they break off and go on again; ends only when the source is stopped.
+        """Frames in order, and where they break off and go on again; ends where a connection ends without a loss.
 
         Raises:
             SourceLostError: it did not come back in time.
@@ -185,7 +185,7 @@ class ReconnectingSource:
                         yield frame
                         if self._stopped.is_set():
                             return
-                    trouble = SourceLostError(f"{self.name} ended", "ended")
+                    return
                 except (SourceLostError, SourceError) as error:
                     trouble = error
                 self._disconnect()

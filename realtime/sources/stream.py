@@ -74,7 +74,6 @@ class StreamSource:
 
     live = True
     expected_frames: int | None = None
-    expected_duration_s: float | None = None
 
     def __init__(self, url: str, container: InputContainer, spec: StreamSpec) -> None:
         """Wait for the first picture, so that a stream without one is refused here. Use :func:`open_stream`.
@@ -88,6 +87,9 @@ class StreamSource:
         self._spec = spec
         self._clock = StreamClock()
         self._waited_s = 0.0
+        self._opened_s = time.monotonic()
+        # Some recorders play what is past over RTSP, at its own pace.
+        self.expected_duration_s = container.duration / av.time_base if container.duration else None
         self._has_times = container.format.name not in _PICTURES_ONLY
         streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
         if not streams:
@@ -122,23 +124,18 @@ class StreamSource:
         """See ``Source.frames``. ``captured_s`` is the arrival at this machine.
 
         Raises:
-            SourceLostError: the stream ended, fell silent, broke, or changed the size of its picture.
+            SourceLostError: the stream ended before the end it states, if it states one, or fell silent, broke, or
+                changed the size of its picture.
         """
-        for picture in self._up_to_date():
-            arrived_s = time.monotonic()
-            index, self._position = self._position, self._position + 1
-            if picture.is_corrupt:
-                self.undecodable += 1
-                continue
-            t_s = self._clock.time_of(self._stamp_s(picture, arrived_s), arrived_s)
-            if t_s is None:
-                continue
-            shape = (picture.height, picture.width)
-            if shape != self._shape:
-                before, now = (f"{width}x{height}" for height, width in (self._shape, shape))
-                raise SourceLostError(f"{self.name} changed its picture from {before} to {now}", "resized")
-            pixels = upright_rgb(picture)
-            yield Frame(pixels=pixels, index=index, t_s=t_s, captured_s=arrived_s, source=self.name)
+        try:
+            for picture in self._up_to_date():
+                frame = self._frame(picture)
+                if frame is not None:
+                    yield frame
+        except SourceLostError as lost:
+            if lost.reason == "ended" and self._is_over():
+                return
+            raise
 
     def close(self) -> None:
         """See ``Source.close``."""
@@ -152,6 +149,26 @@ class StreamSource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _frame(self, picture: VideoFrame) -> Frame | None:
+        """The picture with its place and time; None where it cannot be used."""
+        arrived_s = time.monotonic()
+        index, self._position = self._position, self._position + 1
+        if picture.is_corrupt:
+            self.undecodable += 1
+            return None
+        t_s = self._clock.time_of(self._stamp_s(picture, arrived_s), arrived_s)
+        if t_s is None:
+            return None
+        shape = (picture.height, picture.width)
+        if shape != self._shape:
+            before, now = (f"{width}x{height}" for height, width in (self._shape, shape))
+            raise SourceLostError(f"{self.name} changed its picture from {before} to {now}", "resized")
+        return Frame(upright_rgb(picture), index, t_s, arrived_s, self.name)
+
+    def _is_over(self) -> bool:
+        stated_s = self.expected_duration_s
+        return stated_s is not None and time.monotonic() - self._opened_s > stated_s - _MISSING_END_S
 
     def _stamp_s(self, picture: VideoFrame, arrived_s: float) -> float | None:
         if not self._has_times:
@@ -170,7 +187,7 @@ class StreamSource:
         yield from self._pictures
 
     def _decoded(self) -> Generator[VideoFrame, None, None]:
-        """Every picture that can be decoded, to the end of the connection, which is always a loss."""
+        """Every picture that can be decoded, to the end of the connection, which is a loss."""
         packets = self._container.demux(self._stream)
         while True:
             asked_s = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import threading
@@ -187,6 +188,20 @@ def test_an_error_that_is_no_outage_is_not_hidden() -> None:
     source = source_of(world, Camera(world, 1, end=ZeroDivisionError("a mistake of ours")))
     with pytest.raises(ZeroDivisionError):
         items_of(source)
+
+
+def test_an_end_that_is_no_loss_is_the_end() -> None:
+    world = World()
+
+    class Over(Camera):
+        def frames(self) -> Iterator[Frame]:
+            with contextlib.suppress(SourceLostError):
+                yield from super().frames()
+
+    camera = Over(world, 2)
+    found, error = items_of(source_of(world, camera, Camera(world, 1)))
+    assert [type(item) for item in found] == [Frame, Frame] and error is None
+    assert camera.closed == 1 and world.pauses == []
 
 
 def test_frames_alone_pass_over_the_gaps() -> None:

@@ -160,7 +160,7 @@ def test_stamps_that_stand_still_are_dropped_and_counted(tmp_path: Path, monkeyp
     frames = read(source)
     assert_contract(frames)
     assert [f.index for f in frames] == [0, 1, 3, 6, 7]  # what was dropped keeps its number
-    assert source.skipped == 3
+    assert (source.skipped, source.misstamped, source.undecodable) == (3, 3, 0)
 
 
 def test_raw_stream_without_any_stamps_is_played_at_its_rate(tmp_path: Path) -> None:
@@ -169,6 +169,7 @@ def test_raw_stream_without_any_stamps_is_played_at_its_rate(tmp_path: Path) -> 
     assert_contract(frames)
     assert len(frames) == 12
     assert np.ptp(np.diff([f.t_s for f in frames])) < 1e-6
+    assert (source.skipped, source.misstamped) == (0, 12)  # none is given up, but the times are ours
 
 
 def test_truncated_file_yields_what_decodes(tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_damage_inside_is_skipped_and_counted(tmp_path: Path) -> None:
     source = FileSource(damaged)
     frames = read(source)
     assert_contract(frames)
-    assert source.skipped > 0 and len(frames) + source.skipped <= 60
+    assert source.undecodable == source.skipped > 0 and len(frames) + source.skipped <= 60
     assert frames[-1].t_s == pytest.approx(59 / 30, abs=2e-3)  # it goes on after the damage
 
 
@@ -368,7 +369,7 @@ def test_unreadable_and_odd_sized_images_keep_their_place(tmp_path: Path, capfd:
     assert [step_of(f) for f in frames] == [1, 6, 7]
     assert [f.index for f in frames] == [1, 6, 7]
     assert [f.t_s for f in frames] == pytest.approx([0.0, 0.5, 0.6])
-    assert source.skipped == 5
+    assert (source.skipped, source.undecodable, source.misstamped) == (5, 5, 0)
     assert capfd.readouterr().err == ""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.factories import make_face
-from tests.streams.serving import RtspServer, rtsp_missing, write_pictures
+from tests.streams.serving import RtspServer, rtsp_missing, write_film, write_pictures
 from tsfmicro.landmarks import LandmarkDetector
 from tsfmicro.realtime.events import Event
 from tsfmicro.realtime.pipeline import Step
@@ -19,6 +19,7 @@ from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.values import Face, Frame
 
 Serve = Callable[..., RtspServer]
+FILM_FRAMES = 45
 
 
 @pytest.fixture(scope="session")
@@ -39,13 +40,19 @@ def serve(pictures: Path) -> Iterator[Serve]:
         pytest.skip(missing)
     servers: list[RtspServer] = []
 
-    def start(rate: int = 30, login: tuple[str, str, str] | None = None) -> RtspServer:
-        servers.append(RtspServer(pictures, rate, login))
+    def start(clip: Path = pictures, login: tuple[str, str, str] | None = None) -> RtspServer:
+        servers.append(RtspServer(clip, login=login))
         return servers[-1]
 
     yield start
     for server in servers:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of 1.5 s at 30 frames/s whose table of contents comes first."""
+    return write_film(tmp_path_factory.mktemp("film") / "film.mp4", FILM_FRAMES)
 
 
 class OneFace:

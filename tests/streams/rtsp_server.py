@@ -2,8 +2,9 @@
 
 usage: rtsp_server.py PORT CLIP RATE [USER PASSWORD basic|digest]
 
-CLIP is a folder with one H.264 picture per file (``00000.h264`` ...); it is played for ever, RATE pictures a second,
-at ``/cam``. Port 0 takes a free one. Says ``ready PORT`` on standard output.
+CLIP is a folder with one H.264 picture per file (``00000.h264`` ...), played for ever, RATE pictures a second; or an
+MP4 file, played once at its own pace. Either is at ``/cam``. Port 0 takes a free one. Says ``ready PORT`` on standard
+output.
 """
 
 from __future__ import annotations
@@ -57,22 +58,25 @@ def main(port: str, clip: str, rate: str, *login: str) -> None:
     from gi.repository import GLib, Gst, GstRtspServer
 
     Gst.init(None)
-    pictures = [path.read_bytes() for path in sorted(Path(clip).iterdir())]
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(port)
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(
-        "( appsrc name=pictures format=time is-live=true "
-        f"caps=video/x-h264,stream-format=byte-stream,alignment=au,framerate={rate}/1 "
-        "! h264parse config-interval=1 ! rtph264pay name=pay0 pt=96 )"
-    )
     factory.set_shared(False)  # shared media hang when several clients open them cold
+    if Path(clip).is_dir():
+        pictures = [path.read_bytes() for path in sorted(Path(clip).iterdir())]
+        played = (
+            "appsrc name=pictures format=time is-live=true "
+            f"caps=video/x-h264,stream-format=byte-stream,alignment=au,framerate={rate}/1"
+        )
 
-    def configure(factory: Any, media: Any) -> None:
-        media.get_element().get_by_name("pictures").connect("need-data", Player(Gst, pictures, int(rate)).push)
+        def configure(factory: Any, media: Any) -> None:
+            media.get_element().get_by_name("pictures").connect("need-data", Player(Gst, pictures, int(rate)).push)
 
-    factory.connect("media-configure", configure)
+        factory.connect("media-configure", configure)
+    else:
+        played = f"filesrc location={clip} ! qtdemux"
+    factory.set_launch(f"( {played} ! h264parse config-interval=1 ! rtph264pay name=pay0 pt=96 )")
     if login:
         guard(GstRtspServer, server, factory, *login)
     server.get_mount_points().add_factory("/cam", factory)

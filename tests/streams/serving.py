@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ import gi
 gi.require_version("Gst", "1.0"); gi.require_version("GstRtspServer", "1.0")
 from gi.repository import Gst, GstRtspServer
 Gst.init(None)
-missing = [n for n in ("appsrc", "h264parse", "rtph264pay") if Gst.ElementFactory.find(n) is None]
+missing = [n for n in ("appsrc", "qtdemux", "h264parse", "rtph264pay") if Gst.ElementFactory.find(n) is None]
 raise SystemExit(f"no GStreamer element {', '.join(missing)}" if missing else 0)
 """
 
@@ -71,6 +71,20 @@ def write_pictures(folder: Path, width: int = 160, height: int = 120, count: int
     for index, packet in enumerate(packets):
         (folder / f"{index:05d}.h264").write_bytes(bytes(packet))
     return folder
+
+
+def write_film(path: Path, frames: int) -> Path:
+    """An MP4 of 30 frames/s whose table of contents comes first, as servers want it."""
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.options = {"preset": "ultrafast", "g": "5", "tune": "zerolatency"}
+        for index in range(frames):
+            frame = av.VideoFrame.from_ndarray(moving_picture(index, 160, 120), format="rgb24")
+            frame.pts = index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
 
 
 class RtspServer:
@@ -146,14 +160,18 @@ def http_server(answer: Callable[[http.server.BaseHTTPRequestHandler], None]) ->
             thread.join()
 
 
-def send_mjpeg(request: http.server.BaseHTTPRequestHandler, count: int, fps: float, side: int = 96) -> None:
-    """So many pictures as cameras send them, then the end of the connection."""
+def send_mjpeg(
+    request: http.server.BaseHTTPRequestHandler, count: int, fps: float, side: int = 96, broken: Sequence[int] = ()
+) -> None:
+    """So many pictures as cameras send them, some of them broken, then the end of the connection."""
     request.send_response(200)
     request.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
     request.end_headers()
     for index in range(count):
         done, data = cv2.imencode(".jpg", moving_picture(index, side, side))
         assert done
+        if index in broken:
+            data[20:] = 0
         head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
         request.wfile.write(head.encode() + data.tobytes() + b"\r\n")
         request.wfile.flush()

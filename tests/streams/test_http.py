@@ -6,12 +6,11 @@ import itertools
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
-from tests.streams.conftest import Stage
-from tests.streams.serving import closed_port, http_server, moving_picture, send_file, send_mjpeg, silent_server
+from tests.streams.conftest import FILM_FRAMES, Stage
+from tests.streams.serving import closed_port, http_server, send_file, send_mjpeg, silent_server
 from tests.streams.test_rtsp import AGAIN, QUICK, assert_increasing, lasting
 from tsfmicro.errors import SourceError, SourceLostError
 from tsfmicro.realtime.events import SourceLost, SourceRestored
@@ -20,23 +19,6 @@ from tsfmicro.realtime.sources import Source, SourceSpec, open_lasting, open_sou
 from tsfmicro.realtime.sources.stream import StreamedRecording, StreamSource, StreamSpec
 
 SHORT = SourceSpec(stream=StreamSpec(open_s=1.0, read_s=0.6))
-FRAMES = 45
-
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recording of 1.5 s at 30 frames/s whose table of contents comes first."""
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream("libx264", rate=30)
-        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
-        stream.options = {"preset": "ultrafast", "g": "5", "tune": "zerolatency"}
-        for index in range(FRAMES):
-            frame = av.VideoFrame.from_ndarray(moving_picture(index, 160, 120), format="rgb24")
-            frame.pts = index
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
 
 
 def test_pictures_over_http_are_timed_by_their_arrival(stage: Stage) -> None:
@@ -49,6 +31,16 @@ def test_pictures_over_http_are_timed_by_their_arrival(stage: Stage) -> None:
     assert {frame.pixels.shape for frame in stage.frames} == {(96, 96, 3)}
     waits = np.diff([frame.captured_s for frame in stage.frames])
     assert np.diff([frame.t_s for frame in stage.frames]) == pytest.approx(waits, abs=1e-6)  # not 25 a second
+
+
+def test_broken_pictures_are_counted_and_keep_their_number(stage: Stage) -> None:
+    with http_server(lambda request: send_mjpeg(request, 200, fps=50, broken=range(20, 200, 5))) as address:
+        summary = stage.run(open_source(f"{address}/live"), limits=Limits(max_frames=40))
+    ledger = summary.ledger
+    assert ledger.undecodable >= 5 and ledger.captured == ledger.analysed + ledger.dropped
+    assert summary.tally.dropped == ledger.undecodable + ledger.dropped
+    holes = set(range(stage.frames[-1].index + 1)) - {frame.index for frame in stage.frames}
+    assert len(holes) == summary.tally.dropped
 
 
 def test_pictures_over_http_that_end_are_an_outage(stage: Stage) -> None:
@@ -75,10 +67,14 @@ def test_a_recording_over_http_is_read_to_its_end_once(film: Path) -> None:
             stage = Stage()
             source = open_lasting(lambda: open_source(f"{address}/film.mp4"), AGAIN)
             assert isinstance(source, StreamedRecording) and isinstance(source, Source) and not source.live
-            assert source.expected_frames == FRAMES
+            assert source.expected_frames == FILM_FRAMES
             summary = stage.run(source)
-            assert (summary.reason, summary.ledger.dropped, summary.ledger.captured) == ("end_of_source", 0, FRAMES)
-            assert [frame.t_s for frame in stage.frames] == pytest.approx(np.arange(FRAMES) / 30)
+            assert (summary.reason, summary.ledger.dropped, summary.ledger.captured) == (
+                "end_of_source",
+                0,
+                FILM_FRAMES,
+            )
+            assert [frame.t_s for frame in stage.frames] == pytest.approx(np.arange(FILM_FRAMES) / 30)
             seen.append(stage.events[1:-1])
     assert seen[0] == seen[1] and seen[0]  # the same file, the same events, the books included
     assert len(asked) == 2
@@ -102,7 +98,7 @@ def test_several_recordings_are_merged_by_their_media_time(film: Path) -> None:
             stage.run(open_source(f"{address}/film.mp4"), open_source(str(film)))
         orders.append([frame.index for frame in stage.frames])
         assert len({frame.source for frame in stage.frames}) == 2
-    assert orders[0] == orders[1] == list(itertools.chain.from_iterable((i, i) for i in range(FRAMES)))
+    assert orders[0] == orders[1] == list(itertools.chain.from_iterable((i, i) for i in range(FILM_FRAMES)))
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http", "rtmp"])

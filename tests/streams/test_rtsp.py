@@ -11,7 +11,8 @@ from typing import cast
 import numpy as np
 import pytest
 
-from tests.streams.conftest import OneFace, Serve, Stage
+from tests.streams.conftest import FILM_FRAMES, OneFace, Serve, Stage
+from tests.streams.serving import write_film
 from tsfmicro.errors import SourceError, SourceLostError
 from tsfmicro.landmarks import FaceMeshDetector
 from tsfmicro.realtime.events import FaceLost, FaceNew, SessionEnd, SourceLost, SourceRestored
@@ -153,6 +154,35 @@ def test_one_stream_that_dies_leaves_the_other_alone(serve: Serve, stage: Stage)
     assert 0 < seen.count(f"rtsp://127.0.0.1:{dies.port}/cam") < 70
 
 
+def test_what_piled_up_before_the_analysis_began_is_left_out(serve: Serve, stage: Stage) -> None:
+    source = lasting(serve().url)
+    time.sleep(1.0)  # as long as it may take to load a model
+    stage.run(source, limits=Limits(max_frames=40))
+    # A second at once would not be what the camera sees now.
+    assert stage.frames[-1].captured_s - stage.frames[0].captured_s > 0.5 * stage.frames[-1].t_s
+
+
+def test_a_recording_over_rtsp_ends_when_it_is_over(serve: Serve, stage: Stage, film: Path) -> None:
+    source = lasting(serve(film).url)
+    assert source.live
+    summary = stage.run(source)
+    assert summary.reason == "end_of_source" and not stage.of(SourceLost)
+    assert 10 < len(stage.frames) <= FILM_FRAMES
+
+
+def test_a_recording_over_rtsp_that_breaks_off_is_lost(serve: Serve, stage: Stage, tmp_path: Path) -> None:
+    server = serve(write_film(tmp_path / "long.mp4", frames=300))
+
+    def act(frame: Frame) -> None:
+        if len(stage.frames) == 5:
+            server.kill()
+
+    stage.on_frame = act
+    with pytest.raises(SourceLostError):
+        stage.run(lasting(server.url, RetrySpec(retry_for_s=0.0)))
+    assert len(stage.of(SourceLost)) == 1
+
+
 class Sluggish(OneFace):
     """Three times slower than the stream."""
 
@@ -169,9 +199,7 @@ def test_a_slow_analysis_drops_frames_and_counts_them(serve: Serve) -> None:
     assert ledger.captured == ledger.analysed + ledger.dropped
     assert summary.tally.dropped == ledger.dropped + ledger.misstamped + ledger.undecodable
     assert_increasing(stage.frames)
-    # Always the newest: never further behind than the lane is long, and two.
-    span_s = stage.frames[-1].captured_s - stage.frames[10].captured_s
-    assert stage.frames[-1].t_s - stage.frames[10].t_s == pytest.approx(span_s, abs=10 / 30)
+    assert stage.frames[-1].index > 60  # it kept up with the stream
 
 
 def test_the_analysis_ends_while_the_stream_is_frozen(serve: Serve, stage: Stage) -> None:
