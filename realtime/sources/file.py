@@ -51,6 +51,8 @@ class FileSource:
         """Frames given up because their time does not advance."""
         self.repaired = 0
         """Frames without a time that were given the one after their predecessor's."""
+        self.broke_off = False
+        """True once the container ended before its end."""
         self._position = 0
         self._started = False
         self._container = container or _open(str(path), self.name)
@@ -157,7 +159,8 @@ class FileSource:
             try:
                 packet = next(packets, None)
             except av.FFmpegError:
-                return  # the container itself breaks off here: a truncated file
+                self.broke_off = True  # the container itself: a truncated file
+                return
             if packet is None:
                 return
             try:

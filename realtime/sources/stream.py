@@ -31,7 +31,7 @@ _NO_WAIT_S = 0.002
 _LONGEST_PILE_S = 2.0
 """A stream that is still not waited for after so long is sent faster than it was filmed."""
 _MISSING_END_S = 1.0
-"""A recording that ends earlier than this before its stated end was cut off."""
+"""A recording played over RTSP that ends earlier than this before its stated end was cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,7 @@ class StreamSource:
         self._spec = spec
         self._clock = StreamClock()
         self._waited_s = 0.0
+        self._arrived_s = time.monotonic()
         self._opened_s = time.monotonic()
         # Some recorders play what is past over RTSP, at its own pace.
         self.expected_duration_s = container.duration / av.time_base if container.duration else None
@@ -152,7 +153,7 @@ class StreamSource:
 
     def _frame(self, picture: VideoFrame) -> Frame | None:
         """The picture with its place and time; None where it cannot be used."""
-        arrived_s = time.monotonic()
+        arrived_s = self._arrived_s
         index, self._position = self._position, self._position + 1
         if picture.is_corrupt:
             self.undecodable += 1
@@ -198,7 +199,8 @@ class StreamSource:
                 if is_timeout(error):
                     raise SourceLostError(f"{self.name} fell silent for {self._spec.read_s:g} s", "timeout") from None
                 raise SourceLostError(f"{self.name} broke off ({reason_of(error)})", "broken") from None
-            self._waited_s = time.monotonic() - asked_s
+            self._arrived_s = time.monotonic()
+            self._waited_s = self._arrived_s - asked_s
             if packet is None:
                 raise SourceLostError(f"{self.name} ended: the other side closed the connection", "ended")
             try:
@@ -249,11 +251,10 @@ class StreamedRecording:
         for frame in self._file.frames():
             reached_s = frame.t_s
             yield frame
-        stated_s = self.expected_duration_s
-        if stated_s is not None and reached_s < stated_s - _MISSING_END_S:
+        if self._file.broke_off:
+            stated = "" if self.expected_duration_s is None else f" of {self.expected_duration_s:.1f} s"
             raise SourceLostError(
-                f"{self.name} broke off at {reached_s:.1f} s of {stated_s:.1f} s; download it and give the file.",
-                "broken",
+                f"{self.name} broke off at {reached_s:.1f} s{stated}; download it and give the file.", "broken"
             )
 
     def close(self) -> None:
