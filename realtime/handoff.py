@@ -75,7 +75,8 @@ class Handoff(Generic[T]):
         with self._changed:
             to = self._lanes[lane]
             if to.live:
-                self._make_room(to)
+                if droppable:
+                    self._make_room(to)
             else:
                 self._changed.wait_for(lambda: self._closed or not to.open or len(to.entries) < self._capacity)
             if self._closed or not to.open:

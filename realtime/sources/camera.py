@@ -70,6 +70,7 @@ class CameraSource:
         """
         self.name = f"camera:{device}" if isinstance(device, int) else device
         self.misstamped = 0
+        self._stamps_ours = True
         # OpenCV waits ten seconds for a camera that hangs, unless told otherwise before it first reads.
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(_READ_S))
         backend = cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY
@@ -143,7 +144,9 @@ class CameraSource:
             taken = self._read()
             if taken is None:
                 return None
-            picture = taken[0]
+            picture, captured_s = taken
+            # Read as soon as it was there, a frame is hardly older: then it was stamped on our clock.
+            self._stamps_ours = 0.0 <= time.monotonic() - captured_s <= _OLDEST_STAMP_S
         return picture
 
     def _ask_for(self, spec: CameraSpec) -> None:
@@ -173,8 +176,7 @@ class CameraSource:
             return None
         # V4L2 stamps each buffer on CLOCK_MONOTONIC. A reader that is late gets buffers up to 0.1 s old, all at once.
         stamp_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
-        plausible = 0.0 <= now_s - stamp_s <= _OLDEST_STAMP_S
-        return np.asarray(picture, dtype=np.uint8), stamp_s if plausible else now_s
+        return np.asarray(picture, dtype=np.uint8), min(stamp_s, now_s) if self._stamps_ours else now_s
 
 
 class _Silence:

@@ -45,10 +45,11 @@ from dataclasses import asdict
 from tsfmicro.errors import TsfError
 from tsfmicro.realtime.sources import CameraSource, CameraSpec
 out = {"t": [], "age": [], "red": [], "error": None}
-count, size = int(sys.argv[1]), tuple(map(int, sys.argv[2:4])) or None
+count, size = int(sys.argv[1]), tuple(map(int, sys.argv[3:5])) or None
 try:
     with CameraSource(0, CameraSpec(size, 60.0 if size else None, "MJPG" if size else None)) as source:
         out["name"], out["live"], out["mode"] = source.name, source.live, asdict(source.mode)
+        time.sleep(float(sys.argv[2]))
         for frame in source.frames():
             out["t"].append(frame.t_s)
             out["age"].append(time.monotonic() - frame.captured_s)
@@ -77,8 +78,8 @@ class Emulated:
     def unset(self, state: str) -> None:
         (self._folder / state).unlink()
 
-    def read(self, frames: int, *size: int, **variables: str) -> dict[str, Any]:
-        words = [sys.executable, "-c", CAMERA_PROGRAM, str(frames), *map(str, size)]
+    def read(self, frames: int, *size: int, wait_s: float = 0.0, **variables: str) -> dict[str, Any]:
+        words = [sys.executable, "-c", CAMERA_PROGRAM, str(frames), str(wait_s), *map(str, size)]
         done = subprocess.run(
             words, env=self.environment | variables, capture_output=True, text=True, timeout=PATIENCE_S, check=True
         )
@@ -125,6 +126,15 @@ def test_a_camera_grants_what_it_likes(camera: Emulated) -> None:
     out = camera.read(3, 40, 30)
     assert out["mode"] == {"width_px": 32, "height_px": 24, "fps": 30.0, "format": "YUYV"}
     assert out["shape"] == [24, 32, 3]
+
+
+@pytest.mark.parametrize("wait_s", [0.7, 1.5])
+def test_what_waited_in_the_buffers_is_left_out(camera: Emulated, wait_s: float) -> None:
+    out = camera.read(10, wait_s=wait_s)
+    assert out["error"] is None
+    # Four old frames and then a hole as long as the wait: that is not what the camera sees.
+    assert max(np.diff(np.asarray(out["t"]))) < 0.5 * wait_s
+    assert out["age"][0] < 0.5 * wait_s
 
 
 def test_a_camera_that_never_delivers(camera: Emulated) -> None:

@@ -43,6 +43,15 @@ def test_what_must_not_be_lost_is_not() -> None:
     assert drain(handoff) == ["lost 0", "lost 1", "lost 2", "2", "lost 3", "3", "end"]
 
 
+def test_what_must_not_be_lost_pushes_nothing_out() -> None:
+    handoff: Handoff[str] = Handoff([True], capacity=2)
+    for number in range(2):
+        handoff.put(0, str(number), float(number))
+    handoff.put(0, "lost", 2.0, droppable=False)
+    handoff.finish(0)
+    assert drain(handoff) == ["0", "1", "lost", "end"]
+
+
 def test_a_recording_blocks_its_writer_and_loses_nothing() -> None:
     handoff: Handoff[str] = Handoff([False], capacity=2)
     ahead, most = 0, 0

@@ -12,13 +12,24 @@ import numpy as np
 import pytest
 
 from tests.factories import make_face
+from tests.realtime.test_reconnect import Camera, Connections, World
 from tsfmicro.errors import SourceLostError, UsageError
 from tsfmicro.landmarks import LandmarkDetector
-from tsfmicro.realtime.events import Event, FaceLost, FaceNew, SessionEnd, SessionStart, Stats
+from tsfmicro.realtime.events import (
+    Event,
+    FaceLost,
+    FaceNew,
+    SessionEnd,
+    SessionStart,
+    SourceLost,
+    SourceRestored,
+    Stats,
+)
 from tsfmicro.realtime.ledger import Ledger
 from tsfmicro.realtime.pipeline import Step
 from tsfmicro.realtime.session import Outputs, Session, Summary
 from tsfmicro.realtime.source_run import Limits
+from tsfmicro.realtime.sources.reconnect import ReconnectingSource, RetrySpec
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.window import StopRequested
 from tsfmicro.values import Face, Frame, UInt8Array
@@ -116,6 +127,7 @@ class ListSink:
 class ListViewer:
     def __init__(self, on_frame: dict[int, BaseException] | None = None) -> None:
         self.seen: list[int] = []
+        self.told: list[tuple[int, list[type[Event]]]] = []
         self.finished: list[Event] = []
         self.finishes = 0
         self.closed = 0
@@ -123,6 +135,8 @@ class ListViewer:
 
     def see(self, step: Step) -> None:
         self.seen.append(step.frame.index)
+        if step.events:
+            self.told.append((step.frame.index, [type(event) for event in step.events]))
         if step.frame.index in self._on_frame:
             raise self._on_frame[step.frame.index]
 
@@ -294,6 +308,26 @@ def test_the_books_balance() -> None:
     (report,) = summary.sources
     assert (report["source"], report["live"], report["capture_to_decision"]) == ("first", False, None)
     assert report["fps_measured"] == pytest.approx(36 / 39 * 30, rel=0.01)
+
+
+def test_a_gap_is_told_to_sinks_at_once_and_to_viewers_with_the_next_frame() -> None:
+    world = World()
+    live = ReconnectingSource(
+        Camera(world, 4, side=480),
+        Connections(Camera(world, 4, side=480)),
+        RetrySpec(retry_for_s=1.0),
+        wait=world.wait,
+        now_s=world.now,
+    )
+    run = Run()
+    with pytest.raises(SourceLostError):
+        run.session.run([live], Outputs([run.sink], [run.viewer]))
+    kinds = [type(event) for event in run.sink.events if not isinstance(event, Stats)]
+    once = [FaceNew, SourceLost, FaceLost]
+    assert kinds == [SessionStart, *once, SourceRestored, *once, SessionEnd]
+    assert run.viewer.told == [(0, [FaceNew]), (4, [SourceLost, FaceLost, SourceRestored, FaceNew])]
+    assert [type(event) for event in run.viewer.finished] == [SourceLost, FaceLost, Stats]
+    assert run.sink.end.ledger is not None and run.sink.end.ledger.times_lost == 2
 
 
 def test_recordings_carry_no_clock_of_the_world() -> None:

@@ -1,7 +1,8 @@
 /* An emulated camera behind /dev/video0, for tests: preload it, and OpenCV's own V4L2 code talks to it.
  *
  * It grants YUYV only, 64x48 or 32x24 (the nearer one), at most 30 frames a second, whatever is asked. Pictures are a
- * saturated red whose brightness moves with every frame. Files in the folder CAMERA_DRIVER act the world:
+ * saturated red whose brightness moves with every frame. Frames nobody fetches wait in the buffers, with the time they
+ * were taken; once all are full, new ones are lost. Files in the folder CAMERA_DRIVER act the world:
  *   unplugged   every call fails with ENODEV, and the device cannot be opened
  *   frozen      no frame comes any more
  */
@@ -27,7 +28,8 @@
 
 static int device = -1, width = 64, height = 48, rate = 30, streaming;
 static int queue[BUFFERS], head, tail, count;
-static uint32_t sequence;
+static long taken, waiting, oldest; /* frames so far; of them in the buffers; the number of the oldest of those */
+static struct timespec started;
 static uint8_t *slots[BUFFERS];
 
 static int world_says(const char *what)
@@ -44,6 +46,8 @@ static void run(int on)
     if (on)
         every.it_interval.tv_nsec = every.it_value.tv_nsec = 1000000000L / rate;
     timerfd_settime(device, 0, &every, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &started);
+    taken = waiting = oldest = 0;
 }
 
 static int open_camera(void)
@@ -56,7 +60,7 @@ static int open_camera(void)
         errno = EBUSY;
         return -1;
     }
-    width = 64, height = 48, rate = 30, sequence = 0, streaming = head = tail = count = 0;
+    width = 64, height = 48, rate = 30, streaming = head = tail = count = 0;
     return device = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
 }
 
@@ -128,24 +132,31 @@ static int period(struct v4l2_streamparm *p, int change)
 static int next_picture(struct v4l2_buffer *b)
 {
     uint64_t fired;
-    struct timespec now;
-    if (world_says("frozen"))
+    if (world_says("frozen") && taken)
         run(0);
-    if (!streaming || read(device, &fired, sizeof fired) != sizeof fired || head == tail)
+    if (!streaming)
         return EAGAIN;
-    sequence += fired;
+    if (read(device, &fired, sizeof fired) == sizeof fired) {
+        if (waiting == 0)
+            oldest = taken + 1;
+        taken += fired;
+        waiting = taken - oldest + 1 < tail - head ? taken - oldest + 1 : tail - head;
+    }
+    if (waiting == 0)
+        return EAGAIN;
     b->index = queue[head++ % BUFFERS];
     for (int i = 0; i < width * height * 2; i += 4) {
-        slots[b->index][i] = slots[b->index][i + 2] = 76 + sequence % 16;
+        slots[b->index][i] = slots[b->index][i + 2] = 76 + oldest % 16;
         slots[b->index][i + 1] = 90;
         slots[b->index][i + 3] = 240;
     }
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    b->timestamp.tv_sec = now.tv_sec;
-    b->timestamp.tv_usec = now.tv_nsec / 1000;
+    long long ns = started.tv_nsec + oldest * (1000000000LL / rate);
+    b->timestamp.tv_sec = started.tv_sec + ns / 1000000000;
+    b->timestamp.tv_usec = ns % 1000000000 / 1000;
+    b->sequence = oldest++;
+    waiting--;
     b->flags = V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC | V4L2_BUF_FLAG_DONE;
     b->bytesused = b->length = width * height * 2;
-    b->sequence = sequence;
     b->field = V4L2_FIELD_NONE;
     b->memory = V4L2_MEMORY_MMAP;
     b->type = V4L2_BUF_TYPE_VIDEO_CAPTURE;

@@ -161,14 +161,18 @@ def http_server(answer: Callable[[http.server.BaseHTTPRequestHandler], None]) ->
 
 
 def send_mjpeg(
-    request: http.server.BaseHTTPRequestHandler, count: int, fps: float, side: int = 96, broken: Sequence[int] = ()
+    request: http.server.BaseHTTPRequestHandler,
+    count: int,
+    fps: float,
+    side: Callable[[int], int] = lambda index: 96,
+    broken: Sequence[int] = (),
 ) -> None:
     """So many pictures as cameras send them, some of them broken, then the end of the connection."""
     request.send_response(200)
     request.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
     request.end_headers()
     for index in range(count):
-        done, data = cv2.imencode(".jpg", moving_picture(index, side, side))
+        done, data = cv2.imencode(".jpg", moving_picture(index, side(index), side(index)))
         assert done
         if index in broken:
             data[20:] = 0

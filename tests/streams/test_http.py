@@ -17,6 +17,7 @@ from tsfmicro.realtime.events import SourceLost, SourceRestored
 from tsfmicro.realtime.source_run import Limits
 from tsfmicro.realtime.sources import Source, SourceSpec, open_lasting, open_source
 from tsfmicro.realtime.sources.stream import StreamedRecording, StreamSource, StreamSpec
+from tsfmicro.values import Frame
 
 SHORT = SourceSpec(stream=StreamSpec(open_s=1.0, read_s=0.6))
 
@@ -41,6 +42,24 @@ def test_broken_pictures_are_counted_and_keep_their_number(stage: Stage) -> None
     assert summary.tally.dropped == ledger.undecodable + ledger.dropped
     holes = set(range(stage.frames[-1].index + 1)) - {frame.index for frame in stage.frames}
     assert len(holes) == summary.tally.dropped
+
+
+def test_a_picture_that_changes_its_size_is_a_new_beginning(stage: Stage) -> None:
+    asked: list[str] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        asked.append(request.path)
+        changes_at = 40 if len(asked) == 1 else 0
+        send_mjpeg(request, 200, fps=50, side=lambda index: 96 if index < changes_at else 64)
+
+    def act(frame: Frame) -> None:
+        stage.interrupted = frame.pixels.shape == (64, 64, 3)
+
+    stage.on_frame = act
+    with http_server(answer) as address, pytest.raises(KeyboardInterrupt):
+        stage.run(lasting(f"{address}/live"))
+    resized = [event for event in stage.of(SourceLost) if isinstance(event, SourceLost) and event.reason == "resized"]
+    assert resized and resized[0].detail == f"{address}/live changed its picture from 96x96 to 64x64"
 
 
 def test_pictures_over_http_that_end_are_an_outage(stage: Stage) -> None:
