@@ -44,7 +44,7 @@ Examples:
 
     tsf-live clip.mp4 --video out.mp4 --timeline out.png
 
-    tsf-live --camera 0 --camera-size 1280x720 --camera-fps 60 --camera-format MJPG
+    tsf-live --camera 0 --camera-size 1280x720 --camera-format MJPG
 
     tsf-live rtsp://USER:PASSWORD@192.168.1.20:554/stream1 --retry-for inf
 
