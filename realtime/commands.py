@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,16 +16,21 @@ import typer
 from rich.console import Console
 
 from tsfmicro.bundle import Bundle, default_bundle_path, read_bundle
-from tsfmicro.errors import UsageError
+from tsfmicro.errors import SourceError, UsageError
 from tsfmicro.landmarks import FaceMeshDetector
 from tsfmicro.realtime.interruption import Interruption
 from tsfmicro.realtime.recognise import Recogniser
-from tsfmicro.realtime.session import Limits, Outputs, Session
+from tsfmicro.realtime.session import Outputs, Session
 from tsfmicro.realtime.sinks import JsonLinesSink
-from tsfmicro.realtime.sources import CameraSource, Source, open_source
+from tsfmicro.realtime.source_run import Limits
+from tsfmicro.realtime.sources import CameraSource, CameraSpec, Source, SourceSpec, open_lasting, open_source
+from tsfmicro.realtime.sources.camera import CameraMode
 from tsfmicro.realtime.sources.demo import DEMO_NAME, DemoSource
+from tsfmicro.realtime.sources.images import DEFAULT_IMAGES_FPS
+from tsfmicro.realtime.sources.reconnect import DEFAULT_RETRY_FOR_S, ReconnectingSource, RetrySpec
+from tsfmicro.realtime.sources.stream import TRANSPORTS, StreamSpec
 from tsfmicro.realtime.stage_clock import StageClock
-from tsfmicro.realtime.terminal import ProgressViewer, print_summary, print_truth
+from tsfmicro.realtime.terminal import NoticeSink, ProgressViewer, print_summary, print_truth
 from tsfmicro.realtime.track import PATIENCE_S
 from tsfmicro.realtime.viewers import HindsightVideo, TimelineViewer
 from tsfmicro.realtime.window import Window, display_available
@@ -37,7 +44,11 @@ Examples:
 
     tsf-live clip.mp4 --video out.mp4 --timeline out.png
 
-    tsf-live --camera 0
+    tsf-live --camera 0 --camera-size 1280x720 --camera-format MJPG
+
+    tsf-live rtsp://USER:PASSWORD@192.168.1.20:554/stream1 --retry-for inf
+
+    tsf-live --camera 0 rtsp://cam2/live --events both.jsonl
 
     tsf-live frames/ --events - | jq .type
 
@@ -50,9 +61,20 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command(epilog=_EPILOG)
 def live(
     sources: Annotated[
-        list[str] | None, typer.Argument(metavar="SOURCE...", help="Video, folder or glob of images, or demo:")
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCE...", help="Video, stream (rtsp://, http://, ...), folder or glob of images, or demo:"
+        ),
     ] = None,
-    camera: Annotated[int | None, typer.Option(help="Camera index instead of SOURCE.", min=0)] = None,
+    camera: Annotated[list[int] | None, typer.Option(metavar="N", help="Camera index; may be repeated.", min=0)] = None,
+    camera_size: Annotated[str | None, typer.Option(metavar="WxH", help="Picture to ask cameras for.")] = None,
+    camera_fps: Annotated[float | None, typer.Option(help="Frames a second to ask cameras for.")] = None,
+    camera_format: Annotated[str | None, typer.Option(metavar="FOURCC", help="Such as MJPG or YUYV.")] = None,
+    images_fps: Annotated[float, typer.Option(help="Pictures a second of image folders.")] = DEFAULT_IMAGES_FPS,
+    rtsp_transport: Annotated[str, typer.Option(help=f"{' or '.join(TRANSPORTS)}.")] = TRANSPORTS[0],
+    retry_for: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long to try a lost camera or stream again; inf for ever.")
+    ] = DEFAULT_RETRY_FOR_S,
     model: Annotated[Path | None, typer.Option(help="Bundle (NAME.tsf); by default the demonstration one.")] = None,
     backend: Annotated[str, typer.Option(help=f"One of {', '.join(BACKENDS)}.")] = "auto",
     events: Annotated[
@@ -65,17 +87,34 @@ def live(
     max_faces: Annotated[int, typer.Option(help="Follow at most this many faces.", min=1)] = 4,
     no_display: Annotated[bool, typer.Option("--no-display", help="Never open a window.")] = False,
     spot_only: Annotated[bool, typer.Option("--spot-only", help="Find events without naming emotions.")] = False,
-    stats: Annotated[Path | None, typer.Option(help="Milliseconds per stage to FILE (JSON).")] = None,
+    stats: Annotated[
+        Path | None, typer.Option(help="Milliseconds per stage, latency and frame counts to FILE (JSON).")
+    ] = None,
 ) -> None:
-    """Find micro-expressions in a camera or a video: onset, apex, offset, emotion.
+    """Find micro-expressions in cameras, streams or videos: onset, apex, offset, emotion.
 
-    Events are JSON lines (schema tsf.event/1); messages go to standard error.
+    Several sources run at once. A lost camera or stream is tried again (exit code 4 when it stays away). Events are
+    JSON lines (schema tsf.event/1); messages go to standard error.
     """
     console = Console(stderr=True, highlight=False)
     clock = StageClock()
     with ExitStack() as stack:
         interruption = stack.enter_context(Interruption())
-        opened = [stack.enter_context(source) for source in _open(sources or [], camera)]
+        spec = SourceSpec(
+            images_fps,
+            StreamSpec(rtsp_transport=rtsp_transport),
+            CameraSpec(_size(camera_size), camera_fps, camera_format),
+        )
+        try:
+            opened = _open(sources or [], camera or [], spec, RetrySpec(retry_for), stack)
+        except SourceError:
+            if interruption.requested:  # it may have been the wait for this source that was too long
+                raise KeyboardInterrupt from None
+            raise
+        modes = [_mode_of(source) for source in opened]
+        for source, mode in zip(opened, modes, strict=True):
+            if mode is not None:
+                _tell_mode(console, source.name, mode, spec.camera)
         if spot_only and (backend != "auto" or model is not None):
             raise UsageError("--spot-only uses no recogniser; leave out --model and --backend, or --spot-only")
         bundle = None if spot_only else read_bundle(model or default_bundle_path())
@@ -100,7 +139,7 @@ def live(
             raise typer.Exit(0) from None
         finally:
             if stats is not None:
-                _write_stats(stats, clock)
+                _write_stats(stats, clock, session.reports(), modes)
     print_summary(console, summary)
     if truth:
         print_truth(console, truth, summary.events)
@@ -113,12 +152,43 @@ def _load(bundle: Bundle, backend: str, clock: StageClock, stack: ExitStack) -> 
     return Recogniser(stack.enter_context(load(bundle, backend)), bundle.manifest.calibration, clock)
 
 
-def _open(names: Sequence[str], camera: int | None) -> list[Source]:
-    if bool(names) == (camera is not None):
-        raise UsageError("give either a SOURCE or --camera N; tsf-live demo: runs the clip that ships with it")
-    if camera is not None:
-        return [CameraSource(camera)]
-    return [DemoSource() if name == DEMO_NAME else open_source(name) for name in names]
+def _open(
+    names: Sequence[str], cameras: Sequence[int], spec: SourceSpec, retry: RetrySpec, stack: ExitStack
+) -> list[Source]:
+    """Every source, opened in the order of the command line; closed by the stack."""
+    if not names and not cameras:
+        raise UsageError("give a SOURCE or --camera N; tsf-live demo: runs the clip that ships with it")
+    if spec.camera != CameraSpec() and not cameras and not any(name.startswith("/dev/") for name in names):
+        raise UsageError("--camera-size, --camera-fps and --camera-format are for cameras; add --camera 0")
+    openers: list[Callable[[], Source]] = [partial(CameraSource, index, spec.camera) for index in cameras]
+    openers += [DemoSource if name == DEMO_NAME else partial(open_source, name, spec) for name in names]
+    return [stack.enter_context(open_lasting(opener, retry)) for opener in openers]
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
+        raise UsageError(f"--camera-size is {text}; expected width x height such as 1280x720")
+    return int(sides[0]), int(sides[1])
+
+
+def _mode_of(source: Source) -> CameraMode | None:
+    connection = source.connection if isinstance(source, ReconnectingSource) else source
+    return connection.mode if isinstance(connection, CameraSource) else None
+
+
+def _tell_mode(console: Console, name: str, mode: CameraMode, asked: CameraSpec) -> None:
+    wishes = [f"{asked.size_px[0]}x{asked.size_px[1]}" if asked.size_px else "", asked.format or ""]
+    wishes.append(f"{asked.fps:g} frames/s" if asked.fps else "")
+    wish = " ".join(filter(None, wishes))
+    console.print(
+        f"{name}: {mode.width_px}x{mode.height_px} {mode.format}, says {mode.fps:g} frames/s"
+        f"{f' (asked for {wish})' if wish else ''}; the rate is measured",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _truth(source: Source) -> tuple[TrueEvent, ...]:
@@ -154,6 +224,7 @@ def _add_outputs(
     if events is None and not sys.stdout.isatty():
         events = "-"
     spot = session.spec.spot
+    outputs.sinks.append(NoticeSink(console))
     if events is not None:
         outputs.sinks.append(JsonLinesSink(events))
     if video is not None:
@@ -164,9 +235,16 @@ def _add_outputs(
         outputs.viewers.append(ProgressViewer(console, opened[0]))
 
 
-def _write_stats(path: Path, clock: StageClock) -> None:
+def _write_stats(
+    path: Path, clock: StageClock, reports: Sequence[Mapping[str, Any]], modes: Sequence[CameraMode | None]
+) -> None:
+    sources = [
+        {**report, "camera": None if mode is None else asdict(mode)}
+        for report, mode in zip(reports, modes, strict=False)
+    ]
+    record = {"schema": "tsf.stats/1", "stages": clock.report(), "sources": sources}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"schema": "tsf.stats/1", "stages": clock.report()}, indent=2) + "\n")
+        path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"the statistics cannot be written to {path}: {error.strerror}") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import resources
 from numbers import Integral, Real
 from typing import Any, TypeAlias
@@ -26,8 +27,11 @@ from tsfmicro.realtime.events import (
     MeStart,
     SessionEnd,
     SessionStart,
+    SourceLost,
+    SourceRestored,
     Stats,
 )
+from tsfmicro.realtime.ledger import Ledger
 from tsfmicro.values import Interval, Moment
 
 Record: TypeAlias = dict[str, Any]
@@ -78,19 +82,38 @@ def _fields(event: Event) -> Record:
     match event:
         case SessionStart():
             return {"version": event.version, "sources": event.sources, "model": event.model, "t_wall": event.t_wall}
+        case SourceLost():
+            return {"source": event.source, "at": event.at, "reason": event.reason, "detail": event.detail}
+        case SourceRestored():
+            return {"source": event.source, "at": event.at, "gap_s": event.gap_s}
         case FaceNew():
             return {"source": event.source, "face_id": event.face_id, "at": event.at, "iod_px": event.iod_px}
         case FaceLost():
             return {"source": event.source, "face_id": event.face_id, "at": event.at}
         case MeStart():
-            return _whose(event) | {"at": event.at, "score": event.score, "region": event.region}
+            return _whose(event) | {
+                "at": event.at,
+                "score": event.score,
+                "region": event.region,
+                "compute_s": event.compute_s,
+            }
         case MeApex():
-            return _whose(event) | {"onset": event.onset, "apex": event.apex, "lookahead_s": event.lookahead_s}
+            return _whose(event) | {
+                "onset": event.onset,
+                "apex": event.apex,
+                "lookahead_s": event.lookahead_s,
+                "compute_s": event.compute_s,
+            }
         case MeEnd():
             return (
                 _movement(event)
                 | _recognised(event)
-                | {"reasons": (), "calibrated": event.calibrated, "lookahead_s": event.lookahead_s}
+                | {
+                    "reasons": (),
+                    "calibrated": event.calibrated,
+                    "lookahead_s": event.lookahead_s,
+                    "compute_s": event.compute_s,
+                }
             )
         case MeRejected():
             return _movement(event) | {
@@ -108,6 +131,7 @@ def _fields(event: Event) -> Record:
                 "dropped": event.dropped,
                 "faces_in_view": event.faces_in_view,
                 "fps_measured": event.fps_measured,
+                "ledger": event.ledger,
             }
         case SessionEnd():
             return {
@@ -118,6 +142,7 @@ def _fields(event: Event) -> Record:
                 "rejected": event.rejected,
                 "wall_s": event.wall_s,
                 "reason": event.reason,
+                "ledger": event.ledger,
             }
 
 
@@ -166,6 +191,8 @@ def _plain(value: object, name: str) -> Any:
             return round(number, _DECIMALS) + 0.0  # -0.0 becomes 0.0
         case Moment():
             return {"frame": int(value.frame), "t_s": _plain(value.t_s, f"{name}.t_s")}
+        case Ledger():
+            return {key: _plain(item, f"{name}.{key}") for key, item in asdict(value).items()}
         case Mapping():
             return {str(key): _plain(item, f"{name}.{key}") for key, item in value.items()}
         case tuple() | list():

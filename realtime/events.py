@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
+from tsfmicro.realtime.ledger import Ledger
 from tsfmicro.values import Interval, Moment, Recognition
 
 SCHEMA_ID = "tsf.event/1"
@@ -22,6 +23,32 @@ class SessionStart:
     """Name, digest, protocol, labels and backend of the recogniser; None when only spotting."""
     t_wall: str
     """RFC 3339."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLost:
+    """A live source went away; it is tried again."""
+
+    type: ClassVar[str] = "source.lost"
+    source: str
+    at: Moment
+    """Last frame before it."""
+    reason: str
+    """``ended``, ``timeout``, ``broken``, ``resized``, ``stopped`` or ``no_picture``."""
+    detail: str
+    """A sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRestored:
+    """A lost source is back. Nothing is compared across the gap."""
+
+    type: ClassVar[str] = "source.restored"
+    source: str
+    at: Moment
+    """First frame after the gap; media time went on meanwhile."""
+    gap_s: float
+    """From the last frame before the gap to the first one after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +87,8 @@ class MeStart:
     score: float
     """Robust z-score of the strongest region."""
     region: str
+    compute_s: float | None = None
+    """From the capture of the frame that told it to the event, monotonic clock; None for recordings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +103,8 @@ class MeApex:
     apex: Moment
     lookahead_s: float
     """Media time between the apex and the frame that confirmed it."""
+    compute_s: float | None = None
+    """As in ``MeStart``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +125,8 @@ class MeEnd:
     calibrated: bool
     lookahead_s: float
     """Media time between the offset and the frame that confirmed it."""
+    compute_s: float | None = None
+    """As in ``MeStart``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +158,8 @@ class Stats:
     faces_in_view: int
     fps_measured: float | None
     """(N - 1) / span of the last frames' media time."""
+    ledger: Ledger | None = None
+    """What became of the frames so far; None where nobody keeps the books."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +177,21 @@ class SessionEnd:
     wall_s: float
     reason: str
     """``end_of_source``, ``interrupted``, ``max_frames``, ``duration``, ``closed``, ``source_lost`` or ``failed``."""
+    ledger: Ledger | None = None
+    """Of all sources together."""
 
 
-Event: TypeAlias = SessionStart | FaceNew | FaceLost | MeStart | MeApex | MeEnd | MeRejected | Stats | SessionEnd
+Event: TypeAlias = (
+    SessionStart
+    | SourceLost
+    | SourceRestored
+    | FaceNew
+    | FaceLost
+    | MeStart
+    | MeApex
+    | MeEnd
+    | MeRejected
+    | Stats
+    | SessionEnd
+)
+"""Any of them."""

@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from tsfmicro import __version__
-from tsfmicro.errors import SourceLostError, UsageError
+from tsfmicro.errors import SourceLostError
 from tsfmicro.landmarks import LandmarkDetector
 from tsfmicro.realtime.events import Event, SessionEnd, SessionStart
+from tsfmicro.realtime.ledger import Ledger, total
 from tsfmicro.realtime.pipeline import EventRecogniser, PipelineSpec, Step, Tally
+from tsfmicro.realtime.readers import Delivery, Readers
 from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.sinks import EventSink
+from tsfmicro.realtime.source_run import Limits, SourceRun
 from tsfmicro.realtime.sources import Source
+from tsfmicro.realtime.sources.reconnect import Lost
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.viewers import Viewer
 from tsfmicro.realtime.window import StopRequested
 from tsfmicro.values import Frame
 
+_LOOK_UP_S = 0.1
+"""How often a wait for frames looks up for an interruption: nobody waits for Ctrl-C."""
 _KEPT_EVENTS = 10_000
 """Movements remembered for the summary: a month must not cost more memory than a day."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When to stop before the source ends."""
-
-    duration_s: float | None = None
-    """Media time of each source."""
-    max_frames: int | None = None
-    """Of each source."""
-
-    def __post_init__(self) -> None:
-        if self.duration_s is not None and not math.isfinite(self.duration_s):
-            raise UsageError(f"--duration is {self.duration_s}; expected seconds")
 
 
 @dataclass(slots=True)
@@ -68,10 +59,16 @@ class Summary:
     """As in ``session.end``."""
     events: tuple[Event, ...]
     """The last movements: ``me.*``."""
+    ledger: Ledger = field(default_factory=Ledger)
+    """What became of every frame, all sources together."""
+    sources: tuple[Mapping[str, Any], ...] = ()
+    """See ``SourceRun.report``."""
 
 
 class Session:
-    """Runs sources one after the other through the pure pipeline and numbers the events.
+    """Runs all sources at once through the pure pipeline, one after the other frame by frame, and numbers the events.
+
+    Threads read, this one analyses. A source that is lost for good does not end the others.
 
     Args:
         detector: makes the landmark component of one source.
@@ -80,7 +77,7 @@ class Session:
         limits: when to stop early.
         clock: times the stages.
         spec: constants of the pipeline.
-        interrupted: asked before every frame; true ends the run as Ctrl-C does.
+        interrupted: asked before every frame, and often while there is none; true ends the run as Ctrl-C does.
     """
 
     def __init__(
@@ -101,7 +98,8 @@ class Session:
         self._spec = spec or PipelineSpec()
         self._interrupted = interrupted
         self._seq = 0
-        self._total = Tally()
+        self._runs: list[SourceRun] = []
+        self._unseen: dict[int, list[Event]] = {}
         self._kept: deque[Event] = deque(maxlen=_KEPT_EVENTS)
 
     @property
@@ -109,8 +107,12 @@ class Session:
         """Constants of the pipeline."""
         return self._spec
 
+    def reports(self) -> tuple[Mapping[str, Any], ...]:
+        """For every source, its books as they stand; see ``SourceRun.report``."""
+        return tuple(run.report() for run in self._runs)
+
     def run(self, sources: Sequence[Source], outputs: Outputs) -> Summary:
-        """Run to the end of the sources, a limit, or an interruption.
+        """Run to the end of the sources, a limit, or an interruption. Once only.
 
         An interruption (Ctrl-C) and a lost source are flushed like an end: what was seen is written.
 
@@ -119,80 +121,103 @@ class Session:
         """
         began_s = time.monotonic()
         names = tuple(source.name for source in sources)
+        readers = Readers(sources, self._clock)
         stopped: BaseException | None = None
         reason = "failed"
         try:
             start = SessionStart(__version__, names, self._model, datetime.now(UTC).isoformat(timespec="seconds"))
             self._emit([start], outputs)
+            self._runs = []
             for source in sources:
-                last = self._run_one(source, outputs)
-                if last == "closed":
-                    break
-            reason = last
+                self._runs.append(self._begin(source))
+            readers.start()
+            reason, stopped = self._analyse(readers, outputs)
         except KeyboardInterrupt as interrupt:
             stopped, reason = interrupt, "interrupted"
-        except SourceLostError as lost:
-            stopped, reason = lost, "source_lost"
-        finally:
-            wall_s = time.monotonic() - began_s
-            try:
-                self._emit([self._end(wall_s, reason)], outputs)
-            finally:
-                outputs.close()
-        if stopped is not None:
-            raise stopped
-        return Summary(self._total, wall_s, reason, tuple(self._kept))
-
-    def _end(self, wall_s: float, reason: str) -> SessionEnd:
-        t = self._total
-        return SessionEnd(t.frames, t.dropped, t.faces, t.events, t.rejected, round(wall_s, 3), reason)
-
-    def _run_one(self, source: Source, outputs: Outputs) -> str:
-        detector = self._detector()
-        recogniser = EventRecogniser(source.name, detector, self._recogniser, self._spec, self._clock)
-        reason = "end_of_source"
-        try:
-            for frame in self._timed(source.frames()):
-                if self._interrupted():
-                    raise KeyboardInterrupt
-                limit = self._limit_reached(frame, recogniser.tally)
-                if limit is not None:
-                    reason = limit
-                    break
-                self._show(recogniser.step(frame), outputs)
         except StopRequested:
             reason = "closed"
         finally:
-            try:
-                last = recogniser.finish()
-                self._emit(last, outputs)
-                for viewer in outputs.viewers:
-                    viewer.finish(last)
-            finally:
-                detector.close()
-                self._add(recogniser.tally)
-        return reason
+            readers.stop()
+            wall_s = time.monotonic() - began_s
+            with ExitStack() as stack:  # every one, whatever the others do; the last first
+                # Last of all: a thread that waits for an answer may need seconds, and the records do not wait for it.
+                stack.callback(readers.close)
+                stack.callback(outputs.close)
+                stack.callback(lambda: self._emit([self._end(wall_s, reason)], outputs))
+                for number in reversed(range(len(self._runs))):
+                    stack.callback(self._finish, number, reason, outputs)
+        if stopped is not None:
+            raise stopped
+        return Summary(self._tally(), wall_s, reason, tuple(self._kept), self._ledger(), self.reports())
 
-    def _timed(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        while True:
-            with self._clock.stage("decode"):
-                frame = next(frames, None)
-            if frame is None:
-                return
-            yield frame
+    def _begin(self, source: Source) -> SourceRun:
+        detector = self._detector()
+        recogniser = EventRecogniser(source.name, detector, self._recogniser, self._spec, self._clock)
+        return SourceRun(source, detector, recogniser, self._limits)
 
-    def _limit_reached(self, frame: Frame, tally: Tally) -> str | None:
-        if self._limits.max_frames is not None and tally.frames >= self._limits.max_frames:
-            return "max_frames"
-        if self._limits.duration_s is not None and frame.t_s >= self._limits.duration_s:
-            return "duration"
+    def _analyse(self, readers: Readers, outputs: Outputs) -> tuple[str, SourceLostError | None]:
+        """Frame by frame until every source has ended; the reason of the one named last, and the first loss."""
+        lost: SourceLostError | None = None
+        while any(run.reason is None for run in self._runs):
+            if self._interrupted():
+                raise KeyboardInterrupt
+            taken = readers.take(_LOOK_UP_S)
+            if taken is None:
+                pass
+            elif taken.item is not None:
+                limit = self._advance(taken.lane, taken.item, taken.dropped, outputs)
+                if limit is not None:
+                    self._leave(taken.lane, limit, readers, outputs)
+            elif taken.error is None:
+                self._finish(taken.lane, "end_of_source", outputs)
+            elif isinstance(taken.error, SourceLostError):
+                lost = lost or taken.error
+                self._finish(taken.lane, "source_lost", outputs)
+            else:
+                raise taken.error
+            for number, run in enumerate(self._runs):
+                limit = run.limit_while_waiting() if run.reason is None else None
+                if limit is not None:
+                    self._leave(number, limit, readers, outputs)
+        return ("source_lost" if lost else self._runs[-1].reason or "end_of_source"), lost
+
+    def _advance(self, number: int, delivery: Delivery, dropped: int, outputs: Outputs) -> str | None:
+        """Take one item of a source; the limit that was reached, if one was."""
+        run, item = self._runs[number], delivery.item
+        if isinstance(item, Frame):
+            limit = run.limit_before(item)
+            if limit is None:
+                run.update(delivery.ledger, dropped)
+                self._show(number, run.step(item), outputs)
+            return limit
+        run.update(delivery.ledger, dropped)
+        if item is not None:
+            events = run.lost(item) if isinstance(item, Lost) else run.restored(item)
+            self._emit(events, outputs)
+            self._unseen.setdefault(number, []).extend(events)
         return None
 
-    def _show(self, step: Step, outputs: Outputs) -> None:
+    def _leave(self, number: int, reason: str, readers: Readers, outputs: Outputs) -> None:
+        readers.abandon(number)
+        self._finish(number, reason, outputs)
+
+    def _finish(self, number: int, reason: str, outputs: Outputs) -> None:
+        run = self._runs[number]
+        if run.reason is not None:
+            return
+        last = run.finish(reason)
+        self._emit(last, outputs)
+        for viewer in outputs.viewers:
+            viewer.finish([*self._unseen.pop(number, []), *last])
+
+    def _show(self, number: int, step: Step, outputs: Outputs) -> None:
         with self._clock.stage("output"):
             self._emit(step.events, outputs)
+            # Viewers see frames; what came between two of them comes with the second.
+            unseen = self._unseen.pop(number, [])
+            seen = Step(step.frame, step.faces, (*unseen, *step.events)) if unseen else step
             for viewer in outputs.viewers:
-                viewer.see(step)
+                viewer.see(seen)
 
     def _emit(self, events: Sequence[Event], outputs: Outputs) -> None:
         for event in events:
@@ -202,9 +227,20 @@ class Session:
             if event.type.startswith("me."):
                 self._kept.append(event)
 
-    def _add(self, tally: Tally) -> None:
-        self._total.frames += tally.frames
-        self._total.dropped += tally.dropped
-        self._total.faces += tally.faces
-        self._total.events += tally.events
-        self._total.rejected += tally.rejected
+    def _tally(self) -> Tally:
+        tallies = [run.tally for run in self._runs]
+        return Tally(
+            frames=sum(t.frames for t in tallies),
+            dropped=sum(t.dropped for t in tallies),
+            faces=sum(t.faces for t in tallies),
+            events=sum(t.events for t in tallies),
+            rejected=sum(t.rejected for t in tallies),
+        )
+
+    def _ledger(self) -> Ledger:
+        return total(run.ledger for run in self._runs)
+
+    def _end(self, wall_s: float, reason: str) -> SessionEnd:
+        t = self._tally()
+        wall_s = round(wall_s, 3)
+        return SessionEnd(t.frames, t.dropped, t.faces, t.events, t.rejected, wall_s, reason, self._ledger())

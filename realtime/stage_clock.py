@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -36,9 +37,13 @@ class Histogram:
                 return _SMALLEST_MS * _GROWTH**bucket
         return None
 
+    def report(self) -> dict[str, float | int | None]:
+        """Milliseconds: count, p50, p95, p99."""
+        return {"count": self.count} | {f"p{p}_ms": _rounded(self.percentile_ms(p)) for p in PERCENTILES}
+
 
 class StageClock:
-    """Times named stages of one session.
+    """Times named stages of one session, from any thread.
 
     Args:
         now_s: monotonic clock, seconds.
@@ -47,6 +52,7 @@ class StageClock:
     def __init__(self, now_s: Callable[[], float] = time.perf_counter) -> None:
         self._now_s = now_s
         self._stages: dict[str, Histogram] = {}
+        self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -55,14 +61,14 @@ class StageClock:
         try:
             yield
         finally:
-            self._stages.setdefault(name, Histogram()).add((self._now_s() - began_s) * 1e3)
+            took_ms = (self._now_s() - began_s) * 1e3
+            with self._lock:
+                self._stages.setdefault(name, Histogram()).add(took_ms)
 
     def report(self) -> dict[str, dict[str, float | int | None]]:
         """Milliseconds by stage: count, p50, p95, p99."""
-        return {
-            name: {"count": h.count} | {f"p{p}_ms": _rounded(h.percentile_ms(p)) for p in PERCENTILES}
-            for name, h in self._stages.items()
-        }
+        with self._lock:
+            return {name: histogram.report() for name, histogram in self._stages.items()}
 
 
 def _rounded(value: float | None) -> float | None:

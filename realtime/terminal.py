@@ -11,10 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from tsfmicro.intervals import Counts, Match, count, match_intervals
-from tsfmicro.realtime.events import Event, MeEnd, MeRejected
+from tsfmicro.realtime.events import Event, MeEnd, MeRejected, SourceLost, SourceRestored
 from tsfmicro.realtime.pipeline import Step
 from tsfmicro.realtime.session import Summary
 from tsfmicro.realtime.sources import Source
+from tsfmicro.realtime.stage_clock import PERCENTILES
 from tsfmicro.realtime.viewers import event_caption
 from tsfmicro.synthetic.timecourse import TrueEvent
 
@@ -54,6 +55,26 @@ class ProgressViewer:
         self._progress.stop()
 
 
+class NoticeSink:
+    """Says on standard error that a source went away, and that it is back."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def write(self, event: Event, seq: int) -> None:
+        """See ``EventSink.write``; only these two are told."""
+        if isinstance(event, SourceLost):
+            self._say(f"lost at {event.at.t_s:.1f} s: {event.detail}")
+        elif isinstance(event, SourceRestored):
+            self._say(f"{event.source} is back after {event.gap_s:.1f} s")
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
+
+
 def print_summary(console: Console, summary: Summary) -> None:
     """The table of events and a line of totals."""
     found = [event for event in summary.events if isinstance(event, MeEnd)]
@@ -66,6 +87,7 @@ def print_summary(console: Console, summary: Summary) -> None:
         f"{tally.frames} frames in {summary.wall_s:.1f} s ({speed:.0f} frames/s), {tally.faces} face(s), "
         f"{len(found)} micro-expression(s), {len(rejected)} movement(s) rejected"
     )
+    _print_books(console, summary)
     if rejected:
         reasons: dict[str, int] = {}
         for event in rejected:
@@ -73,6 +95,31 @@ def print_summary(console: Console, summary: Summary) -> None:
                 reasons[reason] = reasons.get(reason, 0) + 1
         listed = ", ".join(f"{name} {n}" for name, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
         console.print(f"rejected for: {listed}")
+
+
+def _print_books(console: Console, summary: Summary) -> None:
+    """What became of the frames, where anything did that should not, or where latency matters."""
+    troubles = {
+        "dropped": summary.ledger.dropped,
+        "late": summary.ledger.late,
+        "repeated": summary.ledger.repeated,
+        "undecodable": summary.ledger.undecodable,
+        "without a usable time": summary.ledger.misstamped,
+    }
+    told = [f"{count} {name}" for name, count in troubles.items() if count]
+    if summary.ledger.times_lost:
+        told.append(
+            f"source lost {summary.ledger.times_lost} time(s), longest gap {summary.ledger.longest_gap_s:.1f} s"
+        )
+    if told:
+        console.print(f"frames: {summary.ledger.captured} captured, {', '.join(told)}")
+    for report in summary.sources:
+        latency = report["capture_to_decision"]
+        if latency is not None and latency["count"]:
+            times = ", ".join(f"{latency[f'p{p}_ms']:.0f} ms ({p} %)" for p in PERCENTILES)
+            fps = report["fps_measured"] or 0.0
+            line = f"{report['source']}: {fps:.1f} frames/s measured, capture to decision {times}"
+            console.print(line, markup=False, soft_wrap=True)
 
 
 def _table(title: str) -> Table:

@@ -14,7 +14,6 @@ from tsfmicro.realtime.overlay import MarkState, draw
 from tsfmicro.realtime.pipeline import FaceView, Step
 from tsfmicro.realtime.viewers import LABEL_HOLD_S, ScoreTraces, event_caption, footer_of
 
-_TITLE = "TSFmicro   [q] quit   [space] pause"
 _QUIT_KEYS = frozenset({ord("q"), 27})
 _PAUSE_KEY = ord(" ")
 
@@ -28,13 +27,18 @@ def display_available() -> bool:
     return sys.platform in {"darwin", "win32"} or any(os.environ.get(v) for v in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
+def title_of(source: str) -> str:
+    """Title of a source's window; its name has no credentials in it."""
+    return f"TSFmicro   {source}   [q] quit   [space] pause"
+
+
 class Window:
-    """Shows every frame with what is known at that moment."""
+    """Shows every frame with what is known at that moment; every source in a window of its own."""
 
     def __init__(self, threshold: float) -> None:
-        self._traces = ScoreTraces(threshold)
-        self._last_event: dict[int, MeEnd | MeRejected] = {}
-        cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL)
+        self._threshold = threshold
+        self._traces: dict[str, ScoreTraces] = {}
+        self._last_event: dict[tuple[str, int], MeEnd | MeRejected] = {}
 
     def see(self, step: Step) -> None:
         """Draw and handle the keyboard.
@@ -43,10 +47,15 @@ class Window:
             StopRequested: when the user has had enough.
         """
         self.finish(step.events)
-        self._traces.add(step)
-        marks = [self._traces.mark(face, *self._state(face, step.frame.t_s)) for face in step.faces]
+        source = step.frame.source
+        if source not in self._traces:
+            cv2.namedWindow(title_of(source), cv2.WINDOW_NORMAL)
+            self._traces[source] = ScoreTraces(self._threshold)
+        traces = self._traces[source]
+        traces.add(step)
+        marks = [traces.mark(face, *self._state(source, face, step.frame.t_s)) for face in step.faces]
         picture = draw(step.frame.pixels, marks, footer_of(step.frame))
-        cv2.imshow(_TITLE, np.ascontiguousarray(picture[..., ::-1]))
+        cv2.imshow(title_of(source), np.ascontiguousarray(picture[..., ::-1]))
         key = cv2.waitKey(1) & 0xFF
         while key == _PAUSE_KEY:
             key = cv2.waitKey(0) & 0xFF
@@ -59,14 +68,14 @@ class Window:
         """Remember the latest event of each face."""
         for event in events:
             if isinstance(event, MeEnd | MeRejected):
-                self._last_event[event.face_id] = event
+                self._last_event[event.source, event.face_id] = event
 
     def close(self) -> None:
         """Close the window."""
         cv2.destroyAllWindows()
 
-    def _state(self, face: FaceView, t_s: float) -> tuple[MarkState, str]:
-        event = self._last_event.get(face.face_id)
+    def _state(self, source: str, face: FaceView, t_s: float) -> tuple[MarkState, str]:
+        event = self._last_event.get((source, face.face_id))
         if event is not None and t_s <= event.interval.offset.t_s + 2 * LABEL_HOLD_S:
             return ("rejected" if isinstance(event, MeRejected) else "event"), event_caption(event)
         return ("moving", "moving") if face.active else ("idle", f"face {face.face_id}")

@@ -32,7 +32,8 @@ from tsfmicro.labels import protocol
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.realtime import commands
 from tsfmicro.realtime.event_json import load_schema
-from tsfmicro.realtime.sources import CameraSource, demo
+from tsfmicro.realtime.sources import CameraSource, CameraSpec, demo
+from tsfmicro.realtime.sources.camera import CameraMode
 from tsfmicro.realtime.sources.demo import DemoSource
 from tsfmicro.values import Frame
 
@@ -229,9 +230,13 @@ def test_models_as_json(prompt: Prompt) -> None:
     ("words", "hints"),
     [
         ((), ("--camera", "demo:")),
-        (("{clip}", "--camera", 0), ("--camera", "SOURCE")),
-        (("rtsp://user:secret@host/stream",), ("rtsp://host/stream", "ffmpeg", "--camera 0")),
-        (("http://host/clip.mp4",), ("network",)),
+        (("ftp://user:secret@host/stream",), ("ftp://host/stream", "rtsp")),
+        (("{clip}", "--camera-size", "640x480"), ("--camera 0",)),
+        (("--camera", 0, "--camera-size", "640*480"), ("640*480", "1280x720")),
+        (("--camera", 0, "--camera-format", "MJPEG"), ("MJPEG", "four letters")),
+        (("--camera", 0, "--camera-fps", "-3"), ("-3", "positive")),
+        (("{clip}", "--retry-for", "-3"), ("--retry-for", "0 or more")),
+        (("{clip}", "--rtsp-transport", "ipx"), ("ipx", "tcp or udp")),
         (("{clip}", "{clip}", "--video", "{tmp}/out.mp4"), ("--video", "one source")),
         (("{clip}", "{clip}", "--timeline", "{tmp}/out.png"), ("--timeline", "one source")),
         (("{clip}", "--video", "{tmp}/out.avi"), ("out.avi", ".mp4")),
@@ -304,8 +309,9 @@ def test_no_such_camera(prompt: Prompt) -> None:
 
 
 def test_a_camera_that_is_unplugged(prompt: Prompt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def opened(self: CameraSource, device: int | str) -> None:
-        self.name, self.skipped = f"camera:{device}", 0
+    def opened(self: CameraSource, device: int | str, spec: CameraSpec) -> None:
+        self.name, self.misstamped = f"camera:{device}", 0
+        self.mode = CameraMode(96, 64, 30.0, "YUYV")
 
     def frames(self: CameraSource) -> Iterator[Frame]:
         for index in range(5):
@@ -316,10 +322,13 @@ def test_a_camera_that_is_unplugged(prompt: Prompt, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(CameraSource, "frames", frames)
     monkeypatch.setattr(CameraSource, "close", lambda self: None)
     events, stats = tmp_path / "out.jsonl", tmp_path / "stats.json"
-    done = prompt.live("--camera", 0, "--spot-only", "--events", events, "--stats", stats)
-    done.assert_refused(4, "camera:0", "5 frames")
-    end = json.loads(events.read_text(encoding="utf-8").splitlines()[-1])
-    assert (end["type"], end["reason"], end["frames"]) == ("session.end", "source_lost", 5)
+    done = prompt.live("--camera", 0, "--spot-only", "--events", events, "--stats", stats, "--retry-for", 0)
+    assert (done.code, done.out) == (4, "")
+    assert done.err.splitlines()[-1].startswith("error: camera:0 was lost") and "after 5 frames" in done.err
+    records = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
+    assert [record["type"] for record in records] == ["session.start", "source.lost", "stats", "session.end"]
+    end = records[-1]
+    assert (end["reason"], end["frames"], end["ledger"]["times_lost"]) == ("source_lost", 5, 1)
     assert json.loads(stats.read_text(encoding="utf-8"))["stages"]["output"]["count"] == 5
 
 

@@ -16,7 +16,9 @@ import pytest
 
 from tests.running import Done, Prompt, environment, spawn
 from tsfmicro import cli
+from tsfmicro.errors import SourceError
 from tsfmicro.realtime import commands
+from tsfmicro.realtime.sources import SourceSpec
 from tsfmicro.realtime.sources.demo import DemoSource
 from tsfmicro.values import Frame
 
@@ -44,6 +46,32 @@ def test_control_c_is_answered(prompt: Prompt, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(DemoSource, "frames", frames)
     assert prompt.live("demo:", "--spot-only").err == "interrupted; everything up to here is written\n"
+
+
+def test_control_c_while_a_source_is_opened(prompt: Prompt, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(name: str, spec: SourceSpec) -> NoReturn:
+        signal.raise_signal(signal.SIGINT)  # while somebody waits for an answer
+        raise SourceError(f"{name} did not answer within 5 s")
+
+    monkeypatch.setattr(commands, "open_source", opened)
+    done = prompt.live("rtsp://cam/live", "--spot-only")
+    assert (done.code, done.out) == (130, "")
+    assert "did not answer" not in done.err and "Traceback" not in done.err
+
+
+def test_an_unexpected_failure_does_not_tell_passwords(
+    prompt: Prompt, monkeypatch: pytest.MonkeyPatch, clip: Path
+) -> None:
+    def opened(name: str, spec: SourceSpec) -> NoReturn:
+        raise RuntimeError(f"something about {name}")
+
+    monkeypatch.setattr(commands, "open_source", opened)
+    for debug in ("", "1"):
+        monkeypatch.setenv(cli.DEBUG_VARIABLE, debug)
+        done = prompt.live("rtsp://bob:S3cret@cam/live?token=S3cret", "--spot-only")
+        assert done.code == 1 and "rtsp://cam/live?token=***" in done.err
+        assert "S3cret" not in done.err and "bob" not in done.err
+        assert ("Traceback" in done.err) == bool(debug)
 
 
 def broken(max_faces: int) -> NoReturn:

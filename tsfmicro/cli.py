@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from tsfmicro.errors import EXIT_INTERRUPTED, BackendError, TsfError
+from tsfmicro.redaction import without_credentials
 
 DEBUG_VARIABLE = "TSFMICRO_DEBUG"
 
@@ -75,9 +76,9 @@ def _exit_code(command: Callable[[], int]) -> int:
         code = EXIT_INTERRUPTED
     except Exception as error:  # the last edge before the user: a sentence, not a traceback
         if os.environ.get(DEBUG_VARIABLE):
-            traceback.print_exc()
+            print(without_credentials(traceback.format_exc()), file=sys.stderr)  # noqa: T201
         print(  # noqa: T201
-            f"error: unexpected {type(error).__name__}: {error}; "
+            f"error: unexpected {type(error).__name__}: {without_credentials(str(error))}; "
             f"set {DEBUG_VARIABLE}=1 for the traceback and report it",
             file=sys.stderr,
         )

@@ -31,9 +31,18 @@ class SourceError(TsfError):
 
 
 class SourceLostError(TsfError):
-    """A source that did deliver frames stopped, and every retry failed."""
+    """A source that did deliver frames stopped, and every retry failed.
+
+    Args:
+        message: for a person.
+        reason: for a program, in one word; see ``source.lost``.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, reason: str = "stopped") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class BundleError(TsfError):

@@ -1,54 +1,95 @@
-"""Where frames come from: video files, images and cameras, all behind one small protocol."""
+"""Where frames come from: files, images, network streams and cameras, all behind one small protocol."""
 
 from __future__ import annotations
 
 import difflib
 import glob
 import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tsfmicro.errors import SourceError, UsageError
-from tsfmicro.realtime.sources.base import Source, without_credentials
-from tsfmicro.realtime.sources.camera import CameraSource
+from tsfmicro.realtime.sources.base import Source
+from tsfmicro.realtime.sources.camera import CameraSource, CameraSpec
 from tsfmicro.realtime.sources.file import FileSource
 from tsfmicro.realtime.sources.images import DEFAULT_IMAGES_FPS, IMAGE_SUFFIXES, ImagesSource
+from tsfmicro.realtime.sources.reconnect import ReconnectingSource, RetrySpec
+from tsfmicro.realtime.sources.stream import STREAM_SCHEMES, StreamSpec, open_stream
+from tsfmicro.redaction import without_credentials
 
-__all__ = ["CameraSource", "FileSource", "ImagesSource", "Source", "open_source", "without_credentials"]
+__all__ = [
+    "CameraSource",
+    "CameraSpec",
+    "FileSource",
+    "ImagesSource",
+    "Source",
+    "SourceSpec",
+    "open_lasting",
+    "open_source",
+]
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
-def open_source(text: str, images_fps: float = DEFAULT_IMAGES_FPS) -> Source:
-    """Open what the user named: a video, a GIF, an image, a folder or glob of images, or a ``/dev/video`` path.
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """How to open whatever it is."""
+
+    images_fps: float = DEFAULT_IMAGES_FPS
+    """Pictures a second for images, which carry no time."""
+    stream: StreamSpec = field(default_factory=StreamSpec)
+    camera: CameraSpec = field(default_factory=CameraSpec)
+
+
+def open_lasting(open_one: Callable[[], Source], retry: RetrySpec | None = None) -> Source:
+    """Open a source; a live one comes back by itself when it is lost.
+
+    Args:
+        open_one: makes one connection.
+        retry: how long to try when it is lost.
+
+    Raises:
+        TsfError: the first connection cannot be made; nothing is tried again.
+    """
+    first = open_one()
+    return ReconnectingSource(first, open_one, retry) if first.live else first
+
+
+def open_source(text: str, spec: SourceSpec | None = None) -> Source:
+    """Open what the user named: a video, a GIF, an image, a folder or glob of images, a stream or a ``/dev/video``.
 
     Args:
         text: as typed.
-        images_fps: pictures a second for images, which carry no time.
+        spec: how to open it.
 
     Raises:
-        UsageError: a network address, a bare number or nothing was given.
-        SourceError: it does not exist or holds no picture that can be decoded.
+        UsageError: an address of an unknown kind, a bare number or nothing was given.
+        SourceError: it does not exist, does not answer, or holds no picture that can be decoded.
     """
+    spec = spec or SourceSpec()
     if not text.strip():
         raise UsageError("the source is empty; give a video file, a folder of images, or --camera 0.")
-    if _URL.match(text):
+    if address := _URL.match(text):
+        if address[1].lower() in STREAM_SCHEMES:
+            return open_stream(text, spec.stream)
         raise UsageError(
-            f"{without_credentials(text)} is a network address, and network streams are not in this version; "
-            f"record it to a file first (ffmpeg -i URL -c copy clip.mkv) and give that, or use --camera 0."
+            f"{without_credentials(text)} begins with {address[1]}://; expected {', '.join(STREAM_SCHEMES)}, a file or "
+            f"a folder."
         )
     path = Path(text)
-    if text.startswith("/dev/video"):
-        return CameraSource(text)
+    if text.startswith(("/dev/video", "/dev/v4l/")):
+        return CameraSource(text, spec.camera)
     if path.is_dir():
-        return ImagesSource(text, images_fps)
+        return ImagesSource(text, spec.images_fps)
     if path.is_file():
         if path.suffix.lower() in IMAGE_SUFFIXES:
-            return ImagesSource(text, images_fps)
+            return ImagesSource(text, spec.images_fps)
         return FileSource(text)
     if text.isdecimal():
         raise UsageError(f"{text} is a number and there is no file of that name; for a camera type --camera {text}.")
     if glob.has_magic(text):
-        return ImagesSource(text, images_fps)
+        return ImagesSource(text, spec.images_fps)
     raise SourceError(_not_found(text, path))
 
 

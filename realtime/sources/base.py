@@ -1,31 +1,44 @@
-"""What every source of frames promises, and the helpers they share."""
+"""What every source of frames promises."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
 from tsfmicro.values import Frame
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
-
 
 @runtime_checkable
 class Source(Protocol):
-    """Frames of one camera, file or folder. Open once built; a context manager that closes it."""
+    """Frames over one connection to a camera, stream, file or folder.
+
+    Open once built; a context manager that closes it. ``frames`` may run in another thread than the one that built it.
+    """
 
     name: str
-    """What the user named, with ``user:password@`` removed: safe in logs, events and window titles."""
+    """What the user named, with credentials removed: safe in logs, events and window titles."""
     live: bool
     """True where frames come at the pace of the world and a slow reader has to drop some."""
     expected_frames: int | None
     """How many frames the container claims. Only for a progress bar: containers are often wrong."""
     expected_duration_s: float | None
     """How long the container says it lasts, media seconds. Only for a progress bar."""
-    skipped: int
-    """Pictures given up so far: not decodable, of another size, or without a usable time."""
+
+    @property
+    def skipped(self) -> int:
+        """Pictures given up so far: not decodable, of another size, or without a usable time."""
+        ...
+
+    @property
+    def undecodable(self) -> int:
+        """Pictures so far that could not be decoded, or not into a picture of the source's size."""
+        ...
+
+    @property
+    def misstamped(self) -> int:
+        """Pictures so far whose time was missing or did not advance: given up, or given a time of ours."""
+        ...
 
     def frames(self) -> Iterator[Frame]:
         """The frames in order, once.
@@ -34,7 +47,7 @@ class Source(Protocol):
         strictly increasing; ``index`` also counts the skipped ones; ``captured_s`` is the monotonic clock.
 
         Raises:
-            SourceLostError: a live source that had delivered frames stopped.
+            SourceLostError: a source that had delivered frames broke off, or a live one ended.
         """
         ...
 
@@ -47,8 +60,3 @@ class Source(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-
-
-def without_credentials(text: str) -> str:
-    """The text with ``user:password@`` taken out of every URL in it."""
-    return _CREDENTIALS.sub("", text)

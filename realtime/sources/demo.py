@@ -51,7 +51,7 @@ class DemoSource:
     def __init__(self, seed: int = _SEED) -> None:
         self.name = DEMO_NAME
         self.live = False
-        self.skipped = 0
+        self.skipped = self.undecodable = self.misstamped = 0
         self._scene = demo_scene(seed)
         self.expected_frames: int | None = self._scene.frame_count
         self.expected_duration_s: float | None = self._scene.duration_s

@@ -17,7 +17,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from tsfmicro.errors import ContractError, SourceError
-from tsfmicro.realtime.sources.base import without_credentials
+from tsfmicro.realtime.sources.stream_errors import reason_of
+from tsfmicro.redaction import without_credentials
 from tsfmicro.values import Frame, UInt8Array
 
 _ASSUMED_STEP_S = 1.0 / 30.0
@@ -31,8 +32,12 @@ class FileSource:
 
     live = False
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, container: InputContainer | None = None) -> None:
         """Open the file and decode its first frame, so that a file without pictures is refused here.
+
+        Args:
+            path: the file.
+            container: it, where it is open already; closed here.
 
         Raises:
             SourceError: the file is no video, holds no video stream, or none of its frames can be decoded.
@@ -41,12 +46,16 @@ class FileSource:
         # ffmpeg itself: PyAV's logger needs the GIL in decoder threads, which a closing file waits for: deadlock.
         av.logging.set_libav_level(av.logging.PANIC)
         self.name = without_credentials(str(path))
-        self.skipped = 0
+        self.undecodable = 0
+        self.unordered = 0
+        """Frames given up because their time does not advance."""
         self.repaired = 0
         """Frames without a time that were given the one after their predecessor's."""
+        self.broke_off = False
+        """True once the container ended before its end."""
         self._position = 0
         self._started = False
-        self._container = _open(str(path), self.name)
+        self._container = container or _open(str(path), self.name)
         try:
             self._stream = self._video_stream()
             self.expected_duration_s = self._duration_s()
@@ -61,6 +70,16 @@ class FileSource:
         except BaseException:
             self._container.close()
             raise
+
+    @property
+    def skipped(self) -> int:
+        """See ``Source.skipped``."""
+        return self.undecodable + self.unordered
+
+    @property
+    def misstamped(self) -> int:
+        """See ``Source.misstamped``."""
+        return self.unordered + self.repaired
 
     def frames(self) -> Iterator[Frame]:
         """See ``Source.frames``."""
@@ -119,13 +138,16 @@ class FileSource:
         for picture in self._decodable():
             index, self._position = self._position, self._position + 1
             t_s = clock.time_of(picture)
-            if t_s is None or picture.is_corrupt:
-                self.skipped += 1
+            if picture.is_corrupt:
+                self.undecodable += 1
                 continue
-            pixels = _upright_rgb(picture)
+            if t_s is None:
+                self.unordered += 1
+                continue
+            pixels = upright_rgb(picture)
             shape = shape or pixels.shape
             if pixels.shape != shape:
-                self.skipped += 1
+                self.undecodable += 1
                 continue
             self.repaired = clock.repaired
             yield pixels, index, t_s
@@ -137,13 +159,14 @@ class FileSource:
             try:
                 packet = next(packets, None)
             except av.FFmpegError:
-                return  # the container itself breaks off here: a truncated file
+                self.broke_off = True  # the container itself: a truncated file
+                return
             if packet is None:
                 return
             try:
                 yield from packet.decode()
             except av.FFmpegError:
-                self.skipped += 1
+                self.undecodable += 1
                 self._position += 1
 
 
@@ -186,8 +209,8 @@ def _open(path: str, name: str) -> InputContainer:
         if isinstance(error, PermissionError):
             raise SourceError(f"{name} may not be read by this user; change its permissions (chmod u+r).") from error
         raise SourceError(
-            f"{name} is not a video that can be read ({_reason(error)}); expected MP4, MOV, MKV, AVI, WebM, GIF or the "
-            f"like. If it is an unfinished recording or download, get the complete file."
+            f"{name} is not a video that can be read ({reason_of(error)}); expected MP4, MOV, MKV, AVI, WebM, GIF or "
+            f"the like. If it is an unfinished recording or download, get the complete file."
         ) from error
     if container.format.name in _TEXT_FORMATS:
         container.close()
@@ -195,12 +218,7 @@ def _open(path: str, name: str) -> InputContainer:
     return container
 
 
-def _reason(error: Exception) -> str:
-    """The failure in the words of ffmpeg, without the path it repeats."""
-    return str(getattr(error, "strerror", None) or type(error).__name__)
-
-
-def _upright_rgb(picture: VideoFrame) -> UInt8Array:
+def upright_rgb(picture: VideoFrame) -> UInt8Array:
     """(H, W, 3) RGB, turned the way the camera was held."""
     pixels = np.asarray(picture.to_ndarray(format="rgb24"), dtype=np.uint8)
     quarter_turns = round(picture.rotation / 90) % 4  # counter-clockwise, as numpy's

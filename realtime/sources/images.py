@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from tsfmicro.errors import SourceError, UsageError
-from tsfmicro.realtime.sources.base import without_credentials
+from tsfmicro.redaction import without_credentials
 from tsfmicro.values import Frame, UInt8Array
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -29,6 +29,7 @@ class ImagesSource:
     """A folder, a glob pattern or one image. Ordered by the last number in the name, so ``img9`` precedes ``img10``."""
 
     live = False
+    misstamped = 0
 
     def __init__(self, text: str | Path, fps: float = DEFAULT_IMAGES_FPS) -> None:
         """List the pictures and read the first that can be read.
@@ -46,7 +47,7 @@ class ImagesSource:
             raise UsageError(f"the frame rate of images is {fps}; expected a positive number such as 30 or 200.")
         self.name = without_credentials(str(text))
         self.fps = fps
-        self.skipped = 0
+        self.undecodable = 0
         self._paths = _listed(str(text))
         if not self._paths:
             raise SourceError(
@@ -68,13 +69,18 @@ class ImagesSource:
                 f"they are damaged or not what their names say."
             )
 
+    @property
+    def skipped(self) -> int:
+        """See ``Source.skipped``."""
+        return self.undecodable
+
     def frames(self) -> Iterator[Frame]:
         """See ``Source.frames``. A picture of another size than the first is skipped: it cannot be compared."""
-        self.skipped = 0
+        self.undecodable = 0
         for index, path in enumerate(self._paths):
             pixels = read_image(path)
             if pixels is None or pixels.shape != self._shape:
-                self.skipped += 1
+                self.undecodable += 1
                 continue
             t_s = (index - self._first_index) / self.fps
             yield Frame(pixels=pixels, index=index, t_s=t_s, captured_s=time.monotonic(), source=self.name)

@@ -14,6 +14,7 @@ import pytest
 from tsfmicro.errors import ContractError
 from tsfmicro.realtime import events as ev
 from tsfmicro.realtime.event_json import dumps, load_schema, to_record
+from tsfmicro.realtime.ledger import Ledger
 from tsfmicro.values import Interval, Moment, Recognition
 
 AT = Moment(frame=12, t_s=0.4)
@@ -51,6 +52,8 @@ REJECTED = ev.MeRejected(
 EVENTS: dict[str, ev.Event] = {
     "session.start": ev.SessionStart("0.1.0", ("clip.mp4",), {"name": "tsf", "labels": ("a",)}, "2025-01-01T00:00:00Z"),
     "session.start spot-only": ev.SessionStart("0.1.0", ("clip.mp4",), None, "2025-01-01T00:00:00Z"),
+    "source.lost": ev.SourceLost("rtsp://cam/live", AT, "timeout", "rtsp://cam/live fell silent for 3 s"),
+    "source.restored": ev.SourceRestored("rtsp://cam/live", AT, 4.25),
     "face.new": ev.FaceNew("clip.mp4", 1, AT, 97.5),
     "face.lost": ev.FaceLost("clip.mp4", 1, AT),
     "me.start": ev.MeStart("clip.mp4", 1, "f1-3", AT, 6.5, "brow_left"),
@@ -61,7 +64,8 @@ EVENTS: dict[str, ev.Event] = {
     "me.rejected": REJECTED,
     "stats": ev.Stats("clip.mp4", AT, 13, 0, 1, 30.0),
     "stats first": ev.Stats("clip.mp4", AT, 1, 0, 1, None),
-    "session.end": ev.SessionEnd(250, 0, 1, 7, 3, 2.5, "end_of_source"),
+    "stats with books": ev.Stats("clip.mp4", AT, 13, 2, 1, 30.0, Ledger(captured=15, analysed=13, dropped=2)),
+    "session.end": ev.SessionEnd(250, 0, 1, 7, 3, 2.5, "end_of_source", Ledger(longest_gap_s=0.5)),
 }
 MOVEMENT_KEYS = [
     "schema",
@@ -154,7 +158,7 @@ def test_schema_lets_fields_be_added() -> None:
 
 def test_me_end_in_full() -> None:
     record = to_record(me_end(SURE), 42)
-    assert list(record) == [*MOVEMENT_KEYS, "calibrated", "lookahead_s"]
+    assert list(record) == [*MOVEMENT_KEYS, "calibrated", "lookahead_s", "compute_s"]
     assert (record["schema"], record["type"], record["id"]) == ("tsf.event/1", "me.end", "000000042-me.end")
     assert record["apex"] == {"frame": 16, "t_s": 0.533333}
     assert (record["duration_s"], record["onset_phase_s"]) == (0.4, 0.133333)
@@ -185,6 +189,21 @@ def test_movements_carry_no_wall_clock() -> None:
     assert not any("wall" in key or "captured" in key for key in (*to_record(me_end(SURE), 0), *to_record(REJECTED, 0)))
 
 
+def test_the_books_are_written_in_full() -> None:
+    assert to_record(EVENTS["stats with books"], 0)["ledger"] == {
+        "captured": 15,
+        "analysed": 13,
+        "dropped": 2,
+        "late": 0,
+        "repeated": 0,
+        "undecodable": 0,
+        "misstamped": 0,
+        "longest_gap_s": 0.0,
+        "times_lost": 0,
+    }
+    assert set(load_schema()["$defs"]["ledger"]["required"]) == set(Ledger.__dataclass_fields__)
+
+
 def test_ids_sort_as_text() -> None:
     ids = [to_record(EVENTS["stats"], seq)["id"] for seq in (9, 10, 999_999, 1_000_000)]
     assert ids == sorted(ids)
@@ -209,5 +228,5 @@ def test_values_json_does_not_have_are_refused() -> None:
 def test_numpy_numbers_and_negative_zero_become_plain() -> None:
     at = Moment(np.int64(3), np.float64(0.1))  # type: ignore[arg-type]
     record = to_record(ev.MeStart("clip.mp4", np.int64(1), "f", at, -1e-9, "r"), 0)  # type: ignore[arg-type]
-    expected = '"face_id": 1, "event_id": "f", "at": {"frame": 3, "t_s": 0.1}, "score": 0.0, "region": "r"}'
-    assert dumps(record).endswith(expected)
+    expected = '"face_id": 1, "event_id": "f", "at": {"frame": 3, "t_s": 0.1}, "score": 0.0, "region": "r", '
+    assert dumps(record).endswith(expected + '"compute_s": null}')

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -10,11 +12,24 @@ import numpy as np
 import pytest
 
 from tests.factories import make_face
+from tests.realtime.test_reconnect import Camera, Connections, World
 from tsfmicro.errors import SourceLostError, UsageError
 from tsfmicro.landmarks import LandmarkDetector
-from tsfmicro.realtime.events import Event, FaceLost, FaceNew, SessionEnd, SessionStart, Stats
+from tsfmicro.realtime.events import (
+    Event,
+    FaceLost,
+    FaceNew,
+    SessionEnd,
+    SessionStart,
+    SourceLost,
+    SourceRestored,
+    Stats,
+)
+from tsfmicro.realtime.ledger import Ledger
 from tsfmicro.realtime.pipeline import Step
-from tsfmicro.realtime.session import Limits, Outputs, Session, Summary
+from tsfmicro.realtime.session import Outputs, Session, Summary
+from tsfmicro.realtime.source_run import Limits
+from tsfmicro.realtime.sources.reconnect import ReconnectingSource, RetrySpec
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.window import StopRequested
 from tsfmicro.values import Face, Frame, UInt8Array
@@ -30,16 +45,15 @@ class FakeSource:
     def __init__(
         self, name: str = "first", frames: int = 30, dropped: Sequence[int] = (), ends_in: BaseException | None = None
     ) -> None:
-        self.name, self.live, self.skipped = name, False, 0
+        self.name, self.live = name, False
+        self.skipped = self.undecodable = self.misstamped = 0
         self.expected_frames: int | None = frames
         self.expected_duration_s: float | None = frames / FPS
         self._indices = [index for index in range(frames) if index not in dropped]
         self._ends_in = ends_in
-        self.asked = 0
 
     def frames(self) -> Iterator[Frame]:
         for index in self._indices:
-            self.asked += 1
             yield Frame(pixels=PIXELS, index=index, t_s=index / FPS, captured_s=0.0, source=self.name)
         if self._ends_in is not None:
             raise self._ends_in
@@ -89,6 +103,7 @@ class ListSink:
         self.events: list[Event] = []
         self.seqs: list[int] = []
         self.closed = 0
+        self.on_end: Callable[[], None] = lambda: None
         self._fails_at = fails_at
 
     def write(self, event: Event, seq: int) -> None:
@@ -97,6 +112,8 @@ class ListSink:
             raise UsageError("events cannot be written to full: No space left on device.")
         self.events.append(event)
         self.seqs.append(seq)
+        if isinstance(event, SessionEnd):
+            self.on_end()
 
     def close(self) -> None:
         self.closed += 1
@@ -110,6 +127,7 @@ class ListSink:
 class ListViewer:
     def __init__(self, on_frame: dict[int, BaseException] | None = None) -> None:
         self.seen: list[int] = []
+        self.told: list[tuple[int, list[type[Event]]]] = []
         self.finished: list[Event] = []
         self.finishes = 0
         self.closed = 0
@@ -117,6 +135,8 @@ class ListViewer:
 
     def see(self, step: Step) -> None:
         self.seen.append(step.frame.index)
+        if step.events:
+            self.told.append((step.frame.index, [type(event) for event in step.events]))
         if step.frame.index in self._on_frame:
             raise self._on_frame[step.frame.index]
 
@@ -132,13 +152,17 @@ class Run:
     """A session with fakes at every edge."""
 
     def __init__(
-        self, limits: Limits = NO_LIMITS, sink: ListSink | None = None, viewer: ListViewer | None = None
+        self,
+        limits: Limits = NO_LIMITS,
+        sink: ListSink | None = None,
+        viewer: ListViewer | None = None,
+        interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.detectors = Detectors()
         self.sink, self.viewer = sink or ListSink(), viewer or ListViewer()
         self.second = ListSink()
         self.clock = StageClock()
-        self.session = Session(self.detectors, None, {"name": "none"}, limits, self.clock)
+        self.session = Session(self.detectors, None, {"name": "none"}, limits, self.clock, interrupted=interrupted)
 
     def __call__(self, *sources: FakeSource) -> Summary:
         return self.session.run(sources, Outputs([self.sink, self.second], [self.viewer]))
@@ -215,7 +239,7 @@ def test_limits_are_for_each_source() -> None:
     run = Run(Limits(max_frames=5))
     run(FakeSource("first"), FakeSource("second"))
     assert run.sink.end.frames == 10
-    assert run.viewer.seen == [0, 1, 2, 3, 4] * 2
+    assert run.viewer.seen == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
 
 
 Interruption = tuple[Callable[[], tuple[Run, FakeSource]], type[BaseException], str]
@@ -245,25 +269,98 @@ def test_an_interruption_is_flushed_like_an_end_and_raised_again(
     case: Callable[[], tuple[Run, FakeSource]], error: type[BaseException], reason: str
 ) -> None:
     run, source = case()
-    later = FakeSource("later")
     with pytest.raises(error):
-        run(source, later)
+        run(source)
     assert [type(event) for event in run.sink.events] == [SessionStart, FaceNew, FaceLost, Stats, SessionEnd]
     assert run.sink.seqs == list(range(5))
     assert (run.sink.end.reason, run.sink.end.frames, run.sink.end.faces) == (reason, 12, 1)
     assert [type(event) for event in run.viewer.finished] == [FaceLost, Stats]
-    assert later.asked == 0
+    run.assert_closed()
+
+
+def test_a_source_that_is_lost_does_not_end_the_others() -> None:
+    run = Run()
+    broken = FakeSource("broken", frames=5, ends_in=SourceLostError("broken was lost"))
+    with pytest.raises(SourceLostError, match="broken was lost"):
+        run(broken, FakeSource("first", frames=40), FakeSource("second", frames=20))
+    ends = {event.source: event for event in run.sink.events if isinstance(event, Stats)}
+    assert {name: stats.frames for name, stats in ends.items()} == {"broken": 5, "first": 40, "second": 20}
+    assert (run.sink.end.reason, run.sink.end.frames) == ("source_lost", 65)
+    run.assert_closed(detectors=3)
+
+
+def test_sources_take_turns_by_their_media_time() -> None:
+    turns = []
+    for _ in range(3):
+        run = Run()
+        run(FakeSource("first", frames=30), FakeSource("second", frames=12, dropped=range(3, 9)))
+        turns.append(run.sink.events[1:-1])
+    assert turns[0] == turns[1] == turns[2]  # whichever thread was first
+    assert [event.source for event in turns[0] if isinstance(event, Stats)] == ["second", "first"]
+
+
+def test_the_books_balance() -> None:
+    run = Run()
+    summary = run(FakeSource(frames=40, dropped=(3, 4, 20)))
+    assert summary.ledger == run.sink.end.ledger
+    assert summary.ledger.longest_gap_s == pytest.approx(0.1)
+    assert replace(summary.ledger, longest_gap_s=0.0) == Ledger(captured=37, analysed=37, repeated=36)
+    (report,) = summary.sources
+    assert (report["source"], report["live"], report["capture_to_decision"]) == ("first", False, None)
+    assert report["fps_measured"] == pytest.approx(36 / 39 * 30, rel=0.01)
+
+
+def test_a_gap_is_told_to_sinks_at_once_and_to_viewers_with_the_next_frame() -> None:
+    world = World()
+    live = ReconnectingSource(
+        Camera(world, 4, side=480),
+        Connections(Camera(world, 4, side=480)),
+        RetrySpec(retry_for_s=1.0),
+        wait=world.wait,
+        now_s=world.now,
+    )
+    run = Run()
+    with pytest.raises(SourceLostError):
+        run.session.run([live], Outputs([run.sink], [run.viewer]))
+    kinds = [type(event) for event in run.sink.events if not isinstance(event, Stats)]
+    once = [FaceNew, SourceLost, FaceLost]
+    assert kinds == [SessionStart, *once, SourceRestored, *once, SessionEnd]
+    assert run.viewer.told == [(0, [FaceNew]), (4, [SourceLost, FaceLost, SourceRestored, FaceNew])]
+    assert [type(event) for event in run.viewer.finished] == [SourceLost, FaceLost, Stats]
+    assert run.sink.end.ledger is not None and run.sink.end.ledger.times_lost == 2
+
+
+def test_recordings_carry_no_clock_of_the_world() -> None:
+    run = Run()
+    run(FakeSource(frames=40))
+    assert all(getattr(event, "compute_s", None) is None for event in run.sink.events)
+
+
+def test_an_interruption_is_answered_while_every_source_is_silent() -> None:
+    class Silent(FakeSource):
+        """Delivers a few frames, then nothing until it is closed."""
+
+        def frames(self) -> Iterator[Frame]:
+            yield from super().frames()
+            silent.set()
+            released.wait(30)
+
+    silent, released = threading.Event(), threading.Event()
+    run = Run(interrupted=silent.is_set)
+    run.sink.on_end = released.set  # the end is written while the reader still hangs
+    with pytest.raises(KeyboardInterrupt):
+        run(Silent(frames=3))
+    assert released.is_set()
+    assert run.sink.end.reason == "interrupted"
     run.assert_closed()
 
 
 def test_a_viewer_that_has_seen_enough_ends_the_whole_run_well() -> None:
     run = Run(viewer=ListViewer({5: StopRequested()}))
-    later = FakeSource("later")
-    summary = run(FakeSource(), later)
+    summary = run(FakeSource())
     assert (summary.reason, run.sink.end.reason) == ("closed", "closed")
     assert run.sink.end.frames == 6
     assert [type(event) for event in run.viewer.finished] == [FaceLost, Stats]
-    assert later.asked == 0
     run.assert_closed()
 
 

@@ -12,11 +12,12 @@ import pytest
 from rich.console import Console
 
 from tests.factories import make_frame
-from tsfmicro.realtime.events import Event, MeEnd, MeRejected, MeStart
+from tsfmicro.realtime.events import Event, MeEnd, MeRejected, MeStart, SourceLost, SourceRestored
+from tsfmicro.realtime.ledger import Ledger
 from tsfmicro.realtime.pipeline import FaceView, Step, Tally
 from tsfmicro.realtime.session import Summary
 from tsfmicro.realtime.sources.demo import DemoSource
-from tsfmicro.realtime.terminal import ProgressViewer, print_summary, print_truth
+from tsfmicro.realtime.terminal import NoticeSink, ProgressViewer, print_summary, print_truth
 from tsfmicro.synthetic.timecourse import TimeCourse, TrueEvent
 from tsfmicro.values import Interval, Moment, Recognition
 
@@ -158,6 +159,32 @@ def test_several_sources_are_told_apart() -> None:
 def test_a_file_name_with_brackets_is_shown_whole() -> None:
     lines = summary_of(an_end((2.0, 2.15, 2.4)), an_end((2.0, 2.15, 2.4), source="take[red].mp4"))
     assert any("take[red].mp4" in line for line in lines)
+
+
+def test_the_summary_tells_of_frames_that_went_astray_and_of_latency() -> None:
+    latency = {"count": 50, "p50_ms": 8.4, "p95_ms": 15.6, "p99_ms": 31.0}
+    reports = ({"source": "rtsp://cam/[live]", "fps_measured": 29.97, "capture_to_decision": latency},)
+    ledger = Ledger(captured=60, analysed=50, dropped=10, misstamped=2, times_lost=1, longest_gap_s=4.25)
+    console, said = a_console()
+    print_summary(console, Summary(Tally(frames=50), 4.0, "end_of_source", (), ledger, reports))
+    lines = said.getvalue().splitlines()
+    assert lines[1:] == [
+        "frames: 60 captured, 10 dropped, 2 without a usable time, source lost 1 time(s), longest gap 4.2 s",
+        "rtsp://cam/[live]: 30.0 frames/s measured, capture to decision 8 ms (50 %), 16 ms (95 %), 31 ms (99 %)",
+    ]
+
+
+def test_a_lost_source_is_told_at_once() -> None:
+    console, said = a_console()
+    notices = NoticeSink(console)
+    notices.write(SourceLost("rtsp://cam/[live]", moment(12.0), "ended", "rtsp://cam/[live] ended"), 4)
+    notices.write(SourceRestored("rtsp://cam/[live]", moment(15.5), 3.5), 5)
+    notices.write(an_end((2.0, 2.15, 2.4)), 6)
+    notices.close()
+    assert said.getvalue().splitlines() == [
+        "lost at 12.0 s: rtsp://cam/[live] ended",
+        "rtsp://cam/[live] is back after 3.5 s",
+    ]
 
 
 def a_step(index: int, *events: Event) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -29,6 +30,7 @@ class Screen:
     waits: list[int] = field(default_factory=list)
     shown: list[UInt8Array] = field(default_factory=list)
     marks: list[Sequence[FaceMark]] = field(default_factory=list)
+    titles: list[str] = field(default_factory=list)
     opened: int = 0
     closed: int = 0
 
@@ -43,6 +45,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
 
     def opened(title: str, flags: int) -> None:
         fake.opened += 1
+        fake.titles.append(title)
 
     def closed() -> None:
         fake.closed += 1
@@ -110,6 +113,16 @@ def test_a_paused_window_can_be_quit(screen: Screen) -> None:
     screen.keys = [SPACE, ord("q")]
     with pytest.raises(StopRequested):
         Window(2.5).see(a_step(0.0))
+
+
+def test_every_source_has_a_window_and_faces_of_its_own(screen: Screen) -> None:
+    shown = Window(2.5)
+    shown.see(a_step(1.2, an_event(1.1)))
+    other = a_step(1.2)
+    shown.see(Step(dataclasses.replace(other.frame, source="rtsp://cam/live"), other.faces, ()))
+    shown.see(a_step(1.3))
+    assert [title.split()[1] for title in screen.titles] == ["test", "rtsp://cam/live"]
+    assert [mark.caption for (mark,) in screen.marks] == ["happiness 90%", "face 1", "happiness 90%"]
 
 
 def test_a_face_is_marked_with_what_is_known_now(screen: Screen) -> None:

@@ -1,0 +1,147 @@
+"""One source's way through the pipeline, in the thread that analyses."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from tsfmicro.errors import UsageError
+from tsfmicro.landmarks import LandmarkDetector
+from tsfmicro.realtime.events import Event, MeApex, MeEnd, MeStart, SourceLost, SourceRestored, Stats
+from tsfmicro.realtime.ledger import Ledger
+from tsfmicro.realtime.pipeline import EventRecogniser, Step
+from tsfmicro.realtime.sources import Source
+from tsfmicro.realtime.sources.reconnect import Lost, Restored
+from tsfmicro.realtime.stage_clock import Histogram
+from tsfmicro.values import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When to stop before the source ends."""
+
+    duration_s: float | None = None
+    """Media time of each source."""
+    max_frames: int | None = None
+    """Of each source."""
+
+    def __post_init__(self) -> None:
+        if self.duration_s is not None and not math.isfinite(self.duration_s):
+            raise UsageError(f"--duration is {self.duration_s}; expected seconds")
+
+
+class SourceRun:
+    """Analyses one source and keeps its books.
+
+    Args:
+        source: named in the events; read elsewhere.
+        detector: closed by :meth:`finish`.
+        recogniser: the pure pipeline of this source.
+        limits: when to stop early.
+        now_s: monotonic clock, the one frames are stamped with.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        detector: LandmarkDetector,
+        recogniser: EventRecogniser,
+        limits: Limits,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = source.name
+        self.reason: str | None = None
+        """Why it ended, as in ``session.end``; None while it runs."""
+        self._live = source.live
+        self._detector = detector
+        self._recogniser = recogniser
+        self._limits = limits
+        self._now_s = now_s
+        self._books = Ledger()
+        self._analysed = self._late = self._dropped = 0
+        self._latency = Histogram()
+        self._first_captured_s: float | None = None
+        self._fps: float | None = None
+        self.tally = recogniser.tally
+
+    @property
+    def ledger(self) -> Ledger:
+        """What became of the frames so far."""
+        return replace(self._books, analysed=self._analysed, dropped=self._dropped, late=self._late)
+
+    def update(self, books: Ledger, dropped: int) -> None:
+        """Take over the books of the reader and the count of the hand-off, as they stood with the item just taken."""
+        self._books, self._dropped = books, dropped
+
+    def limit_before(self, frame: Frame) -> str | None:
+        """Why this frame must not be analysed; None where it may."""
+        if self._limits.max_frames is not None and self.tally.frames >= self._limits.max_frames:
+            return "max_frames"
+        if self._limits.duration_s is not None and frame.t_s >= self._limits.duration_s:
+            return "duration"
+        return None
+
+    def limit_while_waiting(self) -> str | None:
+        """Why there is nothing to wait for: a live source need not send the frame that would be one too many."""
+        if not self._live:
+            return None
+        if self._limits.max_frames is not None and self.tally.frames >= self._limits.max_frames:
+            return "max_frames"
+        if self._limits.duration_s is None or self._first_captured_s is None:
+            return None
+        return "duration" if self._now_s() - self._first_captured_s >= self._limits.duration_s else None
+
+    def step(self, frame: Frame) -> Step:
+        """Analyse a frame."""
+        if self._first_captured_s is None:
+            self._first_captured_s = frame.captured_s
+        step = self._recogniser.step(frame)
+        self._analysed += 1
+        self._fps = self._recogniser.fps_measured
+        compute_s: float | None = None
+        if self._live:
+            compute_s = max(0.0, self._now_s() - frame.captured_s)
+            self._latency.add(compute_s * 1e3)
+            self._late += self._fps is not None and compute_s > 1 / self._fps
+        return Step(step.frame, step.faces, self._completed(step.events, compute_s))
+
+    def lost(self, item: Lost) -> list[Event]:
+        """The source went away: what was open is closed, nothing is compared across the gap."""
+        event = SourceLost(self.name, item.at, item.reason, item.detail)
+        return [event, *self._completed(self._recogniser.gap(), None)]
+
+    def restored(self, item: Restored) -> list[Event]:
+        """The source came back."""
+        return [SourceRestored(self.name, item.at, item.gap_s)]
+
+    def finish(self, reason: str) -> list[Event]:
+        """End of the source, for whatever reason; its last events."""
+        self.reason = reason
+        try:
+            return list(self._completed(self._recogniser.finish(), None))
+        finally:
+            self._detector.close()
+
+    def report(self) -> dict[str, Any]:
+        """For ``--stats``: the books, the measured rate, and how long after its capture a frame was decided on."""
+        return {
+            "source": self.name,
+            "live": self._live,
+            "fps_measured": None if self._fps is None else round(self._fps, 3),
+            "ledger": asdict(self.ledger),
+            "capture_to_decision": self._latency.report() if self._live else None,
+        }
+
+    def _completed(self, events: Sequence[Event], compute_s: float | None) -> tuple[Event, ...]:
+        """The pipeline's events with what only a session knows: the books, and clocks of the world."""
+        return tuple(self._complete(event, compute_s) for event in events)
+
+    def _complete(self, event: Event, compute_s: float | None) -> Event:
+        if isinstance(event, Stats):
+            return replace(event, ledger=self.ledger)
+        if isinstance(event, MeStart | MeApex | MeEnd):
+            return replace(event, compute_s=compute_s)
+        return event
