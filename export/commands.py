@@ -20,7 +20,6 @@ from tsfmicro.bundle import ONNX_FILE, Bundle, add_file, default_bundle_path, re
 from tsfmicro.errors import BundleError, ContractError, ParityError, UsageError
 from tsfmicro.export.onnx_graph import INPUT_NAMES, export_onnx
 from tsfmicro.export.parity import Parity, compare, probe_pairs
-from tsfmicro.models.config import ModelConfig
 from tsfmicro.models.fused import FusedRecognizer
 from tsfmicro.models.network import build
 from tsfmicro.values import Float32Array, UInt8Array
@@ -96,11 +95,8 @@ def export_bundle(bundle: Bundle) -> Exported:
 
 def _fused(bundle: Bundle) -> FusedRecognizer:
     manifest = bundle.manifest
-    if manifest.model.name != "tsfmicro":
-        raise BundleError(f"{bundle.path} holds {manifest.model.name!r}; this version exports 'tsfmicro'")
-    card = manifest.model
     try:
-        network = build(ModelConfig(size=card.size, fusion=card.fusion, classes=card.classes))
+        network = build(manifest.model.config())
         network.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in bundle.weights().items()})
     except (ContractError, RuntimeError) as error:
         raise BundleError(f"{bundle.path}: manifest and weights do not describe one network ({error})") from error

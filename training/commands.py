@@ -18,7 +18,18 @@ from tsfmicro.errors import UsageError
 from tsfmicro.models.config import ModelConfig
 from tsfmicro.runners import load
 from tsfmicro.synthetic.pairs import HARD, USUAL
-from tsfmicro.training.demonstration import PORTRAIT_NOTE, Request, train_demonstration
+from tsfmicro.training.choice import (
+    Fusion,
+    FusionOption,
+    JudgementOption,
+    Model,
+    ModelOption,
+    Size,
+    SizeOption,
+    network_config,
+    words_of,
+)
+from tsfmicro.training.demonstration import DEFAULT_MODEL, PORTRAIT_NOTE, Request, train_demonstration
 from tsfmicro.training.evaluate import HeldOutResult, evaluate_held_out
 from tsfmicro.training.faces import astronaut, load_people
 from tsfmicro.training.fit import FitSpec
@@ -65,6 +76,7 @@ def models(
 @app.command(
     epilog=(
         "Examples:\n\n    tsf-train demonstration --out mine.tsf\n\n"
+        "    tsf-train demonstration --out parent.tsf --model mmnet\n\n"
         "    tsf-train demonstration --out mine.tsf --faces bert.jpg --faces carla.mp4 --calibrate anna.mp4\n\n"
         "Then: tsf-export mine.tsf, and tsf-train evaluate mine.tsf --faces SOMEBODY.mp4"
     )
@@ -78,6 +90,10 @@ def demonstration(
         list[Path] | None, typer.Option(help="Pictures or clips of other people, to calibrate on.")
     ] = None,
     licence: Annotated[str, typer.Option(help="Licence of those pictures, for the manifest.")] = "not stated",
+    model: ModelOption = Model.TSFMICRO,
+    fusion: FusionOption = Fusion.LATE,
+    size: SizeOption = Size.SMALL,
+    option: JudgementOption = None,
     pairs: Annotated[Difficulty, typer.Option(help="How hard the pairs are to see.")] = Difficulty.USUAL,
     init: Annotated[Path | None, typer.Option(help="Bundle to begin from instead of random weights.")] = None,
     steps: Annotated[int, typer.Option(help="Batches to learn from.", min=1)] = FitSpec().steps,
@@ -91,6 +107,7 @@ def demonstration(
     """Train the demonstration recogniser on synthetic micro-expressions; the progress bar shows the time left."""
     console = Console(stderr=True)
     torch.set_num_threads(threads)
+    network = network_config(model, fusion, size, option or [], DEFAULT_MODEL.classes)
     portrait = astronaut()
     people = {portrait.name: (portrait,)} | load_people(faces or [])
     others = load_people(calibrate or [])
@@ -107,11 +124,13 @@ def demonstration(
             out,
             faces or [],
             calibrate or [],
+            network,
             pairs,
             start,
             FitSpec(steps=steps, batch=batch, au_weight=au_weight),
             seed,
         ),
+        model=network,
         fit=FitSpec(steps=steps, batch=batch, au_weight=au_weight),
         pairs=_PAIRS[pairs],
         start=start,
@@ -192,6 +211,7 @@ def _command(
     out: Path,
     faces: list[Path],
     calibrate: list[Path],
+    network: ModelConfig,
     pairs: Difficulty,
     start: Bundle | None,
     fit: FitSpec,
@@ -201,7 +221,7 @@ def _command(
     words = ["tsf-train", "demonstration", "--out", out.name]
     words += [word for path in faces for word in ("--faces", path.name)]
     words += [word for path in calibrate for word in ("--calibrate", path.name)]
-    words += ["--pairs", pairs.value]
+    words += [*words_of(network), "--pairs", pairs.value]
     if start is not None:
         words = [start.manifest.provenance.command, "&&", *words, "--init", start.path.name]
     words += ["--steps", str(fit.steps), "--batch", str(fit.batch), "--au-weight", f"{fit.au_weight:g}"]

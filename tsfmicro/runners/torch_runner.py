@@ -10,9 +10,10 @@ import torch
 
 from tsfmicro.bundle import WEIGHTS_FILE, Bundle
 from tsfmicro.errors import BundleError, ContractError
-from tsfmicro.models.config import INPUT_PX, SPATIAL_PX, ModelConfig
+from tsfmicro.models.config import INPUT_PX, SPATIAL_PX
 from tsfmicro.models.fused import FusedRecognizer
-from tsfmicro.models.network import TSFmicro, build
+from tsfmicro.models.interface import Network
+from tsfmicro.models.network import build
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.runners.contract import RunnerOutput, require_crops
 from tsfmicro.values import UInt8Array
@@ -79,7 +80,7 @@ class TorchRunner:
         self.close()
 
 
-def _load_network(bundle: Bundle) -> TSFmicro:
+def _load_network(bundle: Bundle) -> Network:
     card, spec = bundle.manifest.model, bundle.manifest.preprocess
     if (spec.align.size_px, spec.spatial_px) != (INPUT_PX, SPATIAL_PX):
         raise BundleError(
@@ -87,7 +88,7 @@ def _load_network(bundle: Bundle) -> TSFmicro:
             f"the network takes {INPUT_PX} px and {SPATIAL_PX} px"
         )
     try:
-        network = build(ModelConfig(size=card.size, fusion=card.fusion, classes=card.classes))
+        network = build(card.config())
         tensors = {name: torch.from_numpy(np.ascontiguousarray(t)) for name, t in bundle.weights().items()}
         network.load_state_dict(tensors)
     except (ContractError, RuntimeError) as error:  # load_state_dict raises RuntimeError on wrong names and shapes

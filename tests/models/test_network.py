@@ -19,8 +19,9 @@ from tsfmicro.errors import ContractError
 from tsfmicro.models.config import ModelConfig
 from tsfmicro.models.fused import FusedRecognizer
 from tsfmicro.models.geometry import AxialGeometry, FullGeometry, StageGeometry
+from tsfmicro.models.interface import Network
 from tsfmicro.models.layers import DropPath
-from tsfmicro.models.network import TSFmicro, build
+from tsfmicro.models.network import LateFusion, build
 from tsfmicro.models.retention import AxialRetention, FullRetention, Retention, RetentionBlock
 from tsfmicro.models.spatial import resize_matrix
 from tsfmicro.preprocess import IMAGENET_MEAN, IMAGENET_STD
@@ -43,6 +44,12 @@ def blocks_of(stage: torch.nn.Module) -> list[RetentionBlock]:
     return [module for module in stage.modules() if isinstance(module, RetentionBlock)]
 
 
+def late(config: ModelConfig) -> LateFusion:
+    network = build(config)
+    assert isinstance(network, LateFusion)
+    return network
+
+
 def random_pair(batch: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     onset, apex = torch.randint(0, 256, (2, batch, 224, 224, 3), dtype=torch.uint8, generator=generator)
@@ -53,7 +60,7 @@ def random_pair(batch: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"size": "large"}, {"fusion": "early"}, {"classes": 1}, {"drop_path": 1.0}, {"drop_path": math.nan}]
+    "wrong", [{"size": "large"}, {"fusion": "middle"}, {"classes": 1}, {"drop_path": 1.0}, {"drop_path": math.nan}]
 )
 def test_config_refuses_what_does_not_exist(wrong: dict[str, Any]) -> None:
     with pytest.raises(ContractError):
@@ -62,7 +69,7 @@ def test_config_refuses_what_does_not_exist(wrong: dict[str, Any]) -> None:
 
 def test_drop_path_rises_linearly() -> None:
     assert ModelConfig().drop_path_rates == pytest.approx((0.0, 0.025, 0.05, 0.075, 0.1))
-    blocks = [block for stage in build(ModelConfig(size="small")).temporal.stages for block in blocks_of(stage)]
+    blocks = [block for stage in late(ModelConfig(size="small")).temporal.stages for block in blocks_of(stage)]
     assert [block.drop_path.rate for block in blocks] == pytest.approx([0.0, 0.025, 0.05, 0.075, 0.1])
 
 
@@ -86,7 +93,7 @@ def test_small_has_a_quarter_of_the_width() -> None:
 
 
 def test_every_part_has_its_published_size() -> None:
-    network = build(ModelConfig())
+    network = late(ModelConfig())
     assert count(network.temporal.stem) == 65_952
     assert [count(merge) for merge in network.temporal.merges] == [74_112, 295_680, 1_181_184]
     blocks = [[count(block) for block in blocks_of(stage)] for stage in network.temporal.stages]
@@ -104,7 +111,7 @@ def test_state_dict_holds_parameters_and_batch_norm_statistics_only() -> None:
 
 def test_linears_start_from_a_narrow_truncated_normal() -> None:
     torch.manual_seed(0)
-    network = build(ModelConfig())
+    network = late(ModelConfig())
     weight = network.get_parameter("temporal.stages.3.blocks.0.retention.qkv.weight")
     assert weight.std().item() == pytest.approx(0.02, rel=0.02)
     assert network.spatial.position.std().item() == pytest.approx(0.02, rel=0.02)
@@ -273,12 +280,12 @@ def test_resize_is_antialiased_bilinear(source: int, target: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def network() -> TSFmicro:
+def network() -> Network:
     torch.manual_seed(0)
     return build(ModelConfig(size="small")).eval()
 
 
-def test_fused_is_normalise_network_softmax(network: TSFmicro) -> None:
+def test_fused_is_normalise_network_softmax(network: Network) -> None:
     onset, apex = random_pair(2)
     fused = FusedRecognizer(network, IMAGENET_MEAN, IMAGENET_STD).eval()
     with torch.no_grad():
@@ -292,7 +299,7 @@ def test_fused_is_normalise_network_softmax(network: TSFmicro) -> None:
     assert probabilities.dtype == logits.dtype == torch.float32
 
 
-def test_prepare_takes_the_difference_exactly(network: TSFmicro) -> None:
+def test_prepare_takes_the_difference_exactly(network: Network) -> None:
     onset, apex = random_pair(1)
     fused = FusedRecognizer(network, IMAGENET_MEAN, IMAGENET_STD)
     difference, first = fused.prepare(onset, apex)
@@ -301,7 +308,7 @@ def test_prepare_takes_the_difference_exactly(network: TSFmicro) -> None:
     assert torch.equal(fused.prepare(apex, onset)[0], -difference)
 
 
-def test_equal_pictures_give_finite_results(network: TSFmicro) -> None:
+def test_equal_pictures_give_finite_results(network: Network) -> None:
     onset, _ = random_pair(1)
     fused = FusedRecognizer(network, IMAGENET_MEAN, IMAGENET_STD).eval()
     black = torch.zeros_like(onset)
@@ -312,7 +319,7 @@ def test_equal_pictures_give_finite_results(network: TSFmicro) -> None:
             assert probabilities.sum().item() == pytest.approx(1.0, abs=1e-6)
 
 
-def test_temperature_divides_the_logits(network: TSFmicro) -> None:
+def test_temperature_divides_the_logits(network: Network) -> None:
     onset, apex = random_pair(1)
     with torch.no_grad():
         _, plain = FusedRecognizer(network, IMAGENET_MEAN, IMAGENET_STD)(onset, apex)
@@ -322,11 +329,11 @@ def test_temperature_divides_the_logits(network: TSFmicro) -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.inf, math.nan])
-def test_fused_refuses_an_impossible_temperature(network: TSFmicro, temperature: float) -> None:
+def test_fused_refuses_an_impossible_temperature(network: Network, temperature: float) -> None:
     with pytest.raises(ContractError):
         FusedRecognizer(network, IMAGENET_MEAN, IMAGENET_STD, temperature=temperature)
 
 
-def test_fused_refuses_an_impossible_std(network: TSFmicro) -> None:
+def test_fused_refuses_an_impossible_std(network: Network) -> None:
     with pytest.raises(ContractError):
         FusedRecognizer(network, IMAGENET_MEAN, (0.2, 0.0, 0.2))
