@@ -68,7 +68,7 @@ class Retention(nn.Module):
             distance = (i[:, None] - i).abs() + (j[:, None] - j).abs()
             q, k, v = (t.flatten(2, 3) for t in (q, k, v))  # (B, N, H*W, d)
             attended = torch.softmax(q @ k.transpose(-1, -2) + log_gamma[:, None, None] * distance, dim=-1) @ v
-            attended = attended.unflatten(2, (height, width))
+            attended = torch.unflatten(attended, 2, (height, width))
         merged = attended.permute(0, 2, 3, 1, 4).reshape(batch, height, width, channels)
         out: Tensor = self.out(merged + nchw(self.local, value))
         return out
@@ -164,7 +164,7 @@ class SpatialBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, C) -> (B, L, C)."""
-        qkv = self.attention["qkv"](self.attention_norm(x)).unflatten(2, (3, 4, -1))  # (B, L, 3, N, d)
+        qkv = torch.unflatten(self.attention["qkv"](self.attention_norm(x)), 2, (3, 4, -1))  # (B, L, 3, N, d)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, N, L, d) each
         attended = torch.softmax(q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5, dim=-1) @ v
         x = x + self.attention["out"](attended.transpose(1, 2).flatten(2))
@@ -188,7 +188,7 @@ class Spatial(nn.Module):
         reduced = functional.interpolate(onset, size=(14, 14), mode="bilinear", antialias=True)
         x = self.embed(reduced).flatten(2).transpose(1, 2) + self.position
         normed: Tensor = self.norm(self.blocks(x))
-        return normed.unflatten(1, (14, 14))
+        return torch.unflatten(normed, 1, (14, 14))
 
 
 class NaiveTSFmicro(nn.Module):

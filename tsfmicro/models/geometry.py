@@ -74,7 +74,8 @@ class StageGeometry(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Follow the network to another device, but not to another precision."""
-        return super()._apply(lambda table: table.to(fn(table).device), recurse)
+        moved: Self = super()._apply(lambda table: table.to(fn(table).device), recurse)  # type: ignore[no-untyped-call]
+        return moved
 
     def phases(self) -> RotaryPhases:
         """Angles of all tokens by the angle-sum formula, so that no angle is ever rounded to float32."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from torch import Tensor, addcmul, nn
+from torch import Tensor, addcmul, nn, unflatten
 from torch.nn.functional import scaled_dot_product_attention
 
 from tsfmicro.models.geometry import RotaryPhases, StageContext
@@ -27,7 +27,7 @@ def rotate(x: Tensor, phases: RotaryPhases) -> Tensor:
     Returns:
         (B, H, W, C).
     """
-    partner = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+    partner = unflatten(x, -1, (-1, 2)).flip(-1).flatten(-2)
     return addcmul(x * phases.cos.to(x.dtype), partner, phases.sin.to(x.dtype))
 
 
@@ -47,10 +47,12 @@ class Retention(nn.Module, ABC):
     def forward(self, x: Tensor, context: StageContext) -> Tensor:
         """(B, H, W, C) -> (B, H, W, C)."""
         query, key, value = split_qkv(self.qkv(x))  # (B, H, W, C) each
-        rotated = (rotate(query, context.phases), rotate(key, context.phases), value)
-        heads = (split_heads(t, self.heads) for t in rotated)  # (B, H, W, C) -> (B, H, W, N, d)
+        queries, keys, values = (
+            split_heads(t, self.heads)  # (B, H, W, C) -> (B, H, W, N, d)
+            for t in (rotate(query, context.phases), rotate(key, context.phases), value)
+        )
         biases = tuple(bias.to(x.dtype) for bias in context.biases)
-        attended = self.attend(*heads, biases).flatten(3, 4)  # (B, H, W, N, d) -> (B, H, W, C)
+        attended = self.attend(queries, keys, values, biases).flatten(3, 4)  # (B, H, W, N, d) -> (B, H, W, C)
         out: Tensor = self.out(attended + over_map(self.local, value))
         return out
 
