@@ -10,17 +10,17 @@ import pytest
 
 pytest.importorskip("torch")
 
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+import torch
+from torch import Tensor, nn
 
-from tsfmicro.benchmarks.naive import NaiveTSFmicro  # noqa: E402
-from tsfmicro.bundle import Bundle, default_bundle_path, read_bundle  # noqa: E402
-from tsfmicro.export.parity import probe_pairs  # noqa: E402
-from tsfmicro.models.config import ModelConfig, family  # noqa: E402
-from tsfmicro.models.fused import FusedRecognizer  # noqa: E402
-from tsfmicro.models.geometry import AxialGeometry, FullGeometry, StageGeometry  # noqa: E402
-from tsfmicro.models.interface import Network  # noqa: E402
-from tsfmicro.models.network import build  # noqa: E402
+from tsfmicro.benchmarks.naive import NaiveTSFmicro
+from tsfmicro.bundle import Bundle, default_bundle_path, read_bundle
+from tsfmicro.export.parity import probe_pairs
+from tsfmicro.models.config import ModelConfig, family
+from tsfmicro.models.fused import FusedRecognizer
+from tsfmicro.models.geometry import AxialGeometry, FullGeometry, StageGeometry
+from tsfmicro.models.interface import Network
+from tsfmicro.models.network import build
 
 SMALL = [config for config in family() if config.size == "small"]
 TRUTH = torch.tensor([0, 3])
