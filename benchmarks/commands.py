@@ -12,6 +12,7 @@ from rich.table import Table
 
 from tsfmicro.benchmarks.event import ClipResult, row_of, run_clips
 from tsfmicro.benchmarks.figures import figures, with_figures
+from tsfmicro.benchmarks.objectives import Objective, parse_objective, require_met
 from tsfmicro.benchmarks.provenance import write_result
 from tsfmicro.benchmarks.stages import run_stages
 from tsfmicro.bundle import default_bundle_path, read_bundle
@@ -27,16 +28,27 @@ app = typer.Typer(
     help="Measure, and keep the record. Example: tsf-bench event --json results.json",
 )
 
+_Slo = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slo", metavar="FIGURE<=LIMIT", help="Exit 8 if the result misses this, e.g. 'f1>=0.98'; repeatable."
+    ),
+]
 
-@app.command(epilog="Example:\n\n    tsf-bench event --clips 5 --json results.json")
+
+@app.command(
+    epilog="Examples:\n\n    tsf-bench event --clips 5 --json results.json\n\n    tsf-bench event --slo 'f1>=0.98'"
+)
 def event(
     clips: Annotated[int, typer.Option(help="Demonstration clips, ten events each.", min=1)] = 5,
     first_seed: Annotated[int, typer.Option(help="Seed of the first; demo: itself is 20.", min=0)] = 100,
     model: Annotated[Path | None, typer.Option(help="Bundle; by default the demonstration one.")] = None,
     spot_only: Annotated[bool, typer.Option("--spot-only", help="Without naming emotions.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+    slo: _Slo = None,
 ) -> None:
     """Find hidden micro-expressions of known truth in animated portraits, at 60 frames/s."""
+    objectives = [parse_objective(text) for text in slo or []]  # before the work, not after it
     seeds = list(range(first_seed, first_seed + clips))
     console = Console(stderr=True)
     bundle = None if spot_only else read_bundle(model or default_bundle_path())
@@ -49,7 +61,7 @@ def event(
     row = row_of(results)
     digest = None if bundle is None else bundle.digest
     settings = {"seeds": seeds, "bundle": digest, "person": "the portrait the demonstration bundle was trained on"}
-    _finish(json_file, "event", [row], settings)
+    _finish(json_file, "event", [row], settings, objectives)
 
 
 @app.command(epilog="Example:\n\n    tsf-bench stages demo: --json results.json")
@@ -58,10 +70,13 @@ def stages(
     rounds: Annotated[int, typer.Option(help="How often the two are alternated.", min=1)] = 7,
     max_frames: Annotated[int, typer.Option(help="Frames of the clip.", min=10)] = 240,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+    slo: _Slo = None,
 ) -> None:
     """Time the per-frame path beside the face-landmark model alone."""
+    objectives = [parse_objective(text) for text in slo or []]
     rows = run_stages(source, rounds, max_frames)
-    _finish(json_file, "stages", rows, {"source": Path(source).name, "rounds": rounds, "max_frames": max_frames})
+    settings = {"source": Path(source).name, "rounds": rounds, "max_frames": max_frames}
+    _finish(json_file, "stages", rows, settings, objectives)
 
 
 @app.command(epilog="Example:\n\n    tsf-bench readme")
@@ -79,7 +94,14 @@ def readme(
     typer.echo(f"wrote the figures of {document}")
 
 
-def _finish(path: Path | None, scenario: str, rows: list[dict[str, Any]], settings: dict[str, Any]) -> None:
+def _finish(
+    path: Path | None,
+    scenario: str,
+    rows: list[dict[str, Any]],
+    settings: dict[str, Any],
+    objectives: list[Objective],
+) -> None:
+    """Show, record, and only then hold the result to its objectives: a miss loses nothing."""
     table = Table("what", "value", title=scenario, title_justify="left")
     for row in rows:
         for name, value in row.items():
@@ -89,3 +111,4 @@ def _finish(path: Path | None, scenario: str, rows: list[dict[str, Any]], settin
     Console().print(table)
     if path is not None:
         write_result(path, scenario, rows, settings)
+    require_met(objectives, rows)
