@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from rich.table import Table
 
 from tsfmicro.bundle import Bundle, SourceNote, read_bundle, update_metrics
 from tsfmicro.errors import UsageError
-from tsfmicro.models.config import ModelConfig
+from tsfmicro.models.config import ModelConfig, family
 from tsfmicro.runners import load
 from tsfmicro.synthetic.pairs import HARD, USUAL
 from tsfmicro.training.choice import (
@@ -34,7 +35,7 @@ from tsfmicro.training.evaluate import HeldOutResult, evaluate_held_out
 from tsfmicro.training.faces import astronaut, load_people
 from tsfmicro.training.fit import FitSpec
 from tsfmicro.training.fit import Progress as FitProgress
-from tsfmicro.training.summary import summarise
+from tsfmicro.training.summary import model_table, summarise, with_latency
 
 app = typer.Typer(
     add_completion=False,
@@ -44,7 +45,7 @@ app = typer.Typer(
 )
 
 _AMPLITUDES = (3.0, 2.0)
-_SIZES = ("base", "small")
+_LATENCY_ROUNDS = 10
 
 
 class Difficulty(enum.StrEnum):
@@ -57,20 +58,21 @@ class Difficulty(enum.StrEnum):
 _PAIRS = {Difficulty.USUAL: USUAL, Difficulty.HARD: HARD}
 
 
-@app.command(epilog="Example:\n\n    tsf-train models --json")
+@app.command(epilog="Examples:\n\n    tsf-train models --json\n\n    tsf-train models --latency")
 def models(
     classes: Annotated[int, typer.Option(help="Classes of the last layer.", min=2)] = 5,
+    latency: Annotated[bool, typer.Option("--latency", help="Time one pair on one CPU thread, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """List the networks with their parameters and multiply-adds."""
-    rows = [summarise(ModelConfig(size=size, classes=classes)) for size in _SIZES]
+    """List the networks with their parameters and multiply-adds, and what the paper reports for them."""
+    if latency:
+        torch.set_num_threads(1)
+    family_of = [replace(config, classes=classes) for config in family()]
+    rows = [with_latency(config, _LATENCY_ROUNDS) if latency else summarise(config) for config in family_of]
     if as_json:
         typer.echo(json.dumps([row.to_dict() for row in rows], indent=2))
         return
-    table = Table("model", "size", "fusion", "classes", "parameters", "GMACs")
-    for row in rows:
-        table.add_row(row.model, row.size, row.fusion, str(row.classes), f"{row.parameters:,}", f"{row.gmacs:.3f}")
-    Console().print(table)
+    Console().print(model_table(rows))
 
 
 @app.command(
