@@ -64,7 +64,7 @@ def read_result(path: Path) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"{path} cannot be read as a result ({error}); run tsf-bench {path.stem} --json {path}"
+            f"{path} cannot be read as a result ({error}); run tsf-bench {path.stem.partition('_')[0]} --json {path}"
         ) from error
     if record.get("schema") != SCHEMA_ID:
         raise UsageError(f"{path} has schema {record.get('schema')!r}; expected {SCHEMA_ID!r}")

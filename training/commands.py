@@ -19,6 +19,7 @@ from tsfmicro.errors import UsageError
 from tsfmicro.models.config import ModelConfig, family
 from tsfmicro.runners import load
 from tsfmicro.synthetic.pairs import HARD, USUAL
+from tsfmicro.synthetic.portrait import Portrait
 from tsfmicro.training.choice import (
     Fusion,
     FusionOption,
@@ -32,9 +33,11 @@ from tsfmicro.training.choice import (
 )
 from tsfmicro.training.demonstration import DEFAULT_MODEL, PORTRAIT_NOTE, Request, train_demonstration
 from tsfmicro.training.evaluate import HeldOutResult, evaluate_held_out
+from tsfmicro.training.explain import MIN_SAMPLES
 from tsfmicro.training.faces import astronaut, load_people
 from tsfmicro.training.fit import FitSpec
 from tsfmicro.training.fit import Progress as FitProgress
+from tsfmicro.training.illustrate import illustrate
 from tsfmicro.training.summary import model_table, summarise, with_latency
 
 app = typer.Typer(
@@ -196,6 +199,23 @@ def evaluate(
         typer.echo(json.dumps(report, indent=2))
     else:
         Console().print(_table(results))
+
+
+@app.command(epilog="Example:\n\n    tsf-train explain mine.tsf --faces somebody.mp4 --out pictures")
+def explain(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="NAME.tsf")],
+    out: Annotated[Path, typer.Option(help="Folder for heat_maps.png and features.png.")],
+    faces: Annotated[
+        list[Path] | None, typer.Option(help="Pictures or clips of people; by default the portrait of demo:.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(help="Synthetic pairs to draw.", min=MIN_SAMPLES)] = 150,
+    seed: Annotated[int, typer.Option(min=0)] = 1000,
+) -> None:
+    """Picture where a bundle looks (Grad-CAM) and how it arranges what it sees (t-SNE)."""
+    portrait = astronaut()
+    people: dict[str, tuple[Portrait, ...]] = load_people(faces) if faces else {portrait.name: (portrait,)}
+    for path in illustrate(read_bundle(bundle), people, pairs=pairs, seed=seed, folder=out):
+        typer.echo(f"wrote {path}")
 
 
 def _table(results: list[HeldOutResult]) -> Table:

@@ -9,10 +9,19 @@ from torch import Tensor, nn
 from tsfmicro.models.config import ModelConfig
 
 
-class Head(nn.Module):
-    """From the 14x14 map to logits. Its last step is ``classify``, whose input are the pooled features."""
+class Head(nn.Module, ABC):
+    """From the 14x14 map to logits: pooled features, and one linear layer that tells classes apart by them."""
 
     classify: nn.Linear
+
+    @abstractmethod
+    def pool(self, x: Tensor) -> Tensor:
+        """(B, 14, 14, C) -> (B, F) features."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 14, 14, C) -> (B, classes) logits."""
+        logits: Tensor = self.classify(self.pool(x))
+        return logits
 
 
 class Network(nn.Module, ABC):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn, unflatten
+from torch import Tensor, nn
 
 NORM_EPS = 1e-6
 """Epsilon of every LayerNorm."""
@@ -28,8 +28,8 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 
 
 def split_qkv(projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(..., 3C) -> queries, keys and values, (..., C) each. Selected, since ``chunk`` exports as a sequence."""
-    query, key, value = unflatten(projected, -1, (3, -1)).unbind(-2)
+    """(..., 3C) -> queries, keys and values, (..., C) each. Unbound, since ``chunk`` exports as a sequence."""
+    query, key, value = split_heads(projected, 3).unbind(-2)
     return query, key, value
 
 

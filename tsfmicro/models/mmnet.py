@@ -85,10 +85,9 @@ class FlattenedHead(Head):
         super().__init__()
         self.classify = nn.Linear(config.fused_width * SPATIAL_PX * SPATIAL_PX, config.classes)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 14, 14, C) -> (B, classes) logits."""
-        logits: Tensor = self.classify(x.flatten(1))
-        return logits
+    def pool(self, x: Tensor) -> Tensor:
+        """(B, 14, 14, C) -> (B, 196 C): every token counts for itself."""
+        return x.flatten(1)
 
 
 class MMNet(Network):

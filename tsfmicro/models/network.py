@@ -28,11 +28,11 @@ class ClassifierHead(Head):
         self.activation = nn.SiLU()
         self.classify = nn.Linear(config.head_width, config.classes)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) -> (B, classes) logits."""
+    def pool(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) -> (B, hidden)."""
         wide = self.activation(over_map(self.norm, self.widen(x)))  # (B, H, W, hidden)
-        logits: Tensor = self.classify(wide.mean(dim=(1, 2)))
-        return logits
+        pooled: Tensor = wide.mean(dim=(1, 2))
+        return pooled
 
 
 class TSFmicro(Network):

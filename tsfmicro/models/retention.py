@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from torch import Tensor, addcmul, nn, unflatten
+from torch import Tensor, addcmul, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from tsfmicro.models.geometry import RotaryPhases, StageContext
@@ -27,7 +27,7 @@ def rotate(x: Tensor, phases: RotaryPhases) -> Tensor:
     Returns:
         (B, H, W, C).
     """
-    partner = unflatten(x, -1, (-1, 2)).flip(-1).flatten(-2)
+    partner = split_heads(x, x.shape[-1] // 2).flip(-1).flatten(-2)  # every pair as a head of two
     return addcmul(x * phases.cos.to(x.dtype), partner, phases.sin.to(x.dtype))
 
 

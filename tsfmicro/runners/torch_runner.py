@@ -39,13 +39,7 @@ class TorchRunner:
         self.preprocess: PreprocessSpec = bundle.manifest.preprocess
         if threads is not None:
             torch.set_num_threads(threads)
-        fused = FusedRecognizer(
-            _load_network(bundle),
-            self.preprocess.mean,
-            self.preprocess.std,
-            bundle.manifest.calibration.temperature,
-        )
-        self._fused: FusedRecognizer | None = fused.eval()
+        self._fused: FusedRecognizer | None = load_fused(bundle)
 
     def __repr__(self) -> str:
         return f"TorchRunner(device={self.device!r}, labels={self.labels})"
@@ -78,6 +72,17 @@ class TorchRunner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def load_fused(bundle: Bundle) -> FusedRecognizer:
+    """The bundle's network with its weights, normalisation and temperature, in evaluation mode.
+
+    Raises:
+        BundleError: if manifest and weights do not describe one network of this version.
+    """
+    spec = bundle.manifest.preprocess
+    fused = FusedRecognizer(_load_network(bundle), spec.mean, spec.std, bundle.manifest.calibration.temperature)
+    return fused.eval()
 
 
 def _load_network(bundle: Bundle) -> Network:
