@@ -25,14 +25,15 @@ def model_figures(results: Path) -> str:
     heads = " | ".join(f"{title} (paper)" for _, title in _PAPER)
     where = models["provenance"]
     lines = [
-        f"| model | size | fusion | parameters | GMACs | ms | {heads} |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        f"| model | size | fusion | parameters | GMACs | ms | processor ms | {heads} |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
         *(_row(row) for row in models["rows"]),
         "",
         f"Parameters for {models['rows'][0]['classes']} classes. GMACs: multiply-adds of one pair in convolutions and "
-        "matrix products, 10⁹. ms: median of "
-        f"{models['settings']['rounds']} pairs one by one through the fused recogniser in torch {_torch(models)}, "
-        f"float32, {models['settings']['threads']} thread of {where['cpu']}, shared with other work.",
+        "matrix products, 10⁹. ms: median time, and processor time, of "
+        f"{models['settings']['rounds']} pairs one by one, the networks taking turns, through the fused recogniser in "
+        f"torch {_torch(models)}, float32, {models['settings']['threads']} thread of {where['cpu']}, shared with other "
+        "work.",
         "",
         "Forward and backward of late fusion, float32, one thread, beside `benchmarks/naive.py`, alternating in one "
         "process:",
@@ -48,8 +49,8 @@ def _row(row: dict[str, Any]) -> str:
     paper = row.get("paper", {})
     quoted = [f"{paper[key][0]:.2f} / {paper[key][1]:.2f}" if paper else "" for key, _ in _PAPER]
     own = (row["model"], row["size"], row["fusion"], f"{row['parameters']:,}", f"{row['gmacs']:.3f}")
-    latency = f"{row['latency_ms']:.0f}"
-    return f"| {' | '.join([*own, latency, *quoted])} |"
+    times = (f"{row['latency_ms']:.0f}", f"{row['processor_ms']:.0f}")
+    return f"| {' | '.join([*own, *times, *quoted])} |"
 
 
 def _training_row(result: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tsfmicro.benchmarks.naive import NaiveTSFmicro
 from tsfmicro.models.config import INPUT_PX, ModelConfig, family
 from tsfmicro.models.network import build
-from tsfmicro.training.summary import with_latency
+from tsfmicro.training.summary import time_family
 
 _DIVISORS = {"base": 1, "small": 4}
 
@@ -24,7 +24,7 @@ _DIVISORS = {"base": 1, "small": 4}
 def run_models(rounds: int, threads: int) -> list[dict[str, Any]]:
     """Every network of the family: parameters, multiply-adds, and the median latency of one pair on the CPU."""
     torch.set_num_threads(threads)
-    return [with_latency(config, rounds).to_dict() for config in family()]
+    return [row.to_dict() for row in time_family(family(), rounds)]
 
 
 @dataclass(slots=True)

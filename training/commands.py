@@ -38,7 +38,7 @@ from tsfmicro.training.faces import astronaut, load_people
 from tsfmicro.training.fit import FitSpec
 from tsfmicro.training.fit import Progress as FitProgress
 from tsfmicro.training.illustrate import illustrate
-from tsfmicro.training.summary import model_table, summarise, with_latency
+from tsfmicro.training.summary import model_table, summarise, time_family
 
 app = typer.Typer(
     add_completion=False,
@@ -71,7 +71,7 @@ def models(
     if latency:
         torch.set_num_threads(1)
     family_of = [replace(config, classes=classes) for config in family()]
-    rows = [with_latency(config, _LATENCY_ROUNDS) if latency else summarise(config) for config in family_of]
+    rows = time_family(family_of, _LATENCY_ROUNDS) if latency else [summarise(config) for config in family_of]
     if as_json:
         typer.echo(json.dumps([row.to_dict() for row in rows], indent=2))
         return

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from tsfmicro.models.config import ModelConfig, family  # noqa: E402
 from tsfmicro.training import commands  # noqa: E402
 from tsfmicro.training.published import published  # noqa: E402
-from tsfmicro.training.summary import ModelSummary, summarise, with_latency  # noqa: E402
+from tsfmicro.training.summary import ModelSummary, summarise, time_family  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -68,10 +68,11 @@ def test_counting_takes_no_memory_and_times_nothing() -> None:
 
 
 def test_latency_is_measured_on_request() -> None:
-    config = ModelConfig(size="small", fusion="spatial")
-    timed = with_latency(config, rounds=2)
-    assert timed.latency_ms is not None and timed.latency_ms > 0
-    assert dataclasses.replace(timed, latency_ms=None) == summarise(config)
+    configs = [ModelConfig(size="small", fusion="spatial"), ModelConfig(size="small", fusion="temporal")]
+    for timed, config in zip(time_family(configs, rounds=2), configs, strict=True):
+        assert timed.latency_ms is not None and timed.latency_ms > 0
+        assert timed.processor_ms is not None and timed.processor_ms > 0
+        assert dataclasses.replace(timed, latency_ms=None, processor_ms=None) == summarise(config)
 
 
 def test_the_paper_is_quoted_for_its_own_networks_only() -> None:
@@ -105,6 +106,9 @@ def test_models_command_lists_the_family(capsys: pytest.CaptureFixture[str], mon
 
 
 def test_models_command_times_on_request(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "with_latency", lambda c, rounds: dataclasses.replace(counted(c), latency_ms=rounds))
+    def timed(configs: list[ModelConfig], rounds: int) -> list[ModelSummary]:
+        return [dataclasses.replace(counted(config), latency_ms=float(rounds)) for config in configs]
+
+    monkeypatch.setattr(commands, "time_family", timed)
     commands.app(["models", "--latency", "--json"], standalone_mode=False)
     assert {row["latency_ms"] for row in json.loads(capsys.readouterr().out)} == {commands._LATENCY_ROUNDS}
