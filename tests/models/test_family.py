@@ -199,6 +199,16 @@ def test_sixteen_pixel_patches_look_at_their_own_square_only() -> None:
     assert moved.nonzero().flatten().tolist() == [2 * 14 + 1]
 
 
+@pytest.mark.parametrize(("resize", "antialias"), [("antialiased", True), ("plain", False)])
+def test_the_onset_is_resized_as_chosen(resize: str, antialias: bool) -> None:
+    embed = parts("late", resize=resize).spatial.embed
+    _, onset = pictures()
+    reduced = interpolate(onset, size=(14, 14), mode="bilinear", antialias=antialias, align_corners=False)
+    with torch.no_grad():
+        expected = nn.functional.conv2d(reduced, embed.weight, embed.bias)
+        torch.testing.assert_close(embed(onset), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(("source", "target"), [(224, 14), (50, 7)])
 def test_plain_resize_is_bilinear_sampling(source: int, target: int) -> None:
     image = torch.rand(1, 2, source, source, dtype=torch.float64)

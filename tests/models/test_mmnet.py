@@ -77,6 +77,16 @@ def test_it_follows_the_formulas() -> None:
         torch.testing.assert_close(made(difference, onset), expected)
 
 
+def test_it_starts_from_kaimings_weights() -> None:
+    torch.manual_seed(0)
+    made: Any = build(ModelConfig(model="mmnet"))
+    wide = made.motion.blocks[3].convolve[0].weight  # (512, 256, 3, 3)
+    assert wide.std().item() == pytest.approx((2 / (512 * 9)) ** 0.5, rel=0.01)
+    assert made.spatial.blocks[0].attention.qkv.weight.std().item() == pytest.approx(0.02, rel=0.02)
+    # Over a hundred thousand inputs, so that 0.02 would begin with logits in the tens.
+    assert made.head.classify.weight.std().item() == pytest.approx((3 * 196 * 512) ** -0.5, rel=0.02)
+
+
 def test_attention_continues_from_block_to_block() -> None:
     attend = MotionAttention().eval()
     x = torch.randn(1, 8, 6, 6)
