@@ -27,7 +27,7 @@ from safetensors.numpy import save as to_safetensors
 
 from tsfmicro.errors import BundleError, ContractError, UsageError
 from tsfmicro.labels import protocol
-from tsfmicro.models.config import MODELS, OPTIONS, ModelConfig
+from tsfmicro.models.card import ModelCard as ModelCard
 from tsfmicro.preprocess import PreprocessSpec
 
 Tensor: TypeAlias = NDArray[Any]
@@ -41,42 +41,6 @@ LOADABLE_SUFFIXES = frozenset(
     | {".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib"}
 )
 """What some runtime would load: no such file may lie in a bundle unless the manifest lists it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCard:
-    """Which network the weights belong to."""
-
-    name: str
-    """``tsfmicro`` or another recogniser of ``tsfmicro.models``."""
-    size: str
-    fusion: str
-    classes: int
-    """Number of logits."""
-    options: Mapping[str, str | int] = field(default_factory=dict)
-    """Judgement calls of ``ModelConfig`` that differ from its defaults. Written only where there are any."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "options", dict(self.options))
-
-    @classmethod
-    def of(cls, config: ModelConfig) -> ModelCard:
-        """The card of a network."""
-        return cls(config.model, config.size, config.fusion, config.classes, config.options)
-
-    def config(self) -> ModelConfig:
-        """What to build to load the weights.
-
-        Raises:
-            ContractError: if this version has no such network.
-        """
-        if self.name not in MODELS:
-            raise ContractError(f"the bundle holds {self.name!r}; this version has {', '.join(MODELS)}")
-        unknown = sorted(set(self.options) - set(OPTIONS))
-        if unknown:
-            raise ContractError(f"model.options has {unknown}; this version knows {', '.join(OPTIONS)}")
-        options: Any = self.options
-        return ModelConfig(model=self.name, size=self.size, fusion=self.fusion, classes=self.classes, **options)
 
 
 @dataclass(frozen=True, slots=True)
