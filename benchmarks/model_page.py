@@ -38,7 +38,7 @@ def model_figures(results: Path) -> str:
         "Forward and backward of late fusion, float32, one thread, beside `benchmarks/naive.py`, alternating in one "
         "process:",
         "",
-        "| size | batch | naive, s | network, s | ratio of times | ratio of processor times | rounds |",
+        "| size | batch | naive, s (processor) | network, s (processor) | ratio by pairs | processor ratio | rounds |",
         "|---|---|---|---|---|---|---|",
         *(_training_row(result) for result in trainings),
     ]
@@ -56,8 +56,9 @@ def _row(row: dict[str, Any]) -> str:
 def _training_row(result: dict[str, Any]) -> str:
     naive, ours, ratio = result["rows"]
     settings = result["settings"]
+    seconds = [f"{row['median_s']:.2f} ({row['median_cpu_s']:.2f})" for row in (naive, ours)]
     return (
-        f"| {settings['size']} | {settings['batch']} | {naive['median_s']:.2f} | {ours['median_s']:.2f} | "
+        f"| {settings['size']} | {settings['batch']} | {' | '.join(seconds)} | "
         f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f}) | {ratio['median_cpu']:.2f} | "
         f"{ratio['rounds']} |"
     )
