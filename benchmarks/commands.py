@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -12,11 +14,13 @@ from rich.table import Table
 
 from tsfmicro.benchmarks.event import ClipResult, row_of, run_clips
 from tsfmicro.benchmarks.figures import figures, with_figures
+from tsfmicro.benchmarks.model_page import model_figures
 from tsfmicro.benchmarks.objectives import Objective, parse_objective, require_met
 from tsfmicro.benchmarks.provenance import write_result
 from tsfmicro.benchmarks.stages import run_stages
 from tsfmicro.bundle import default_bundle_path, read_bundle
-from tsfmicro.errors import UsageError
+from tsfmicro.errors import BackendError, UsageError
+from tsfmicro.models.config import SIZES
 from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.sources.demo import DEMO_NAME
 from tsfmicro.runners import load
@@ -79,19 +83,72 @@ def stages(
     _finish(json_file, "stages", rows, settings, objectives)
 
 
+@app.command(epilog="Example:\n\n    tsf-bench models --json benchmarks/results/models.json")
+def models(
+    rounds: Annotated[int, typer.Option(help="Pairs to time in each network.", min=1)] = 15,
+    threads: Annotated[int, typer.Option(help="CPU threads of torch.", min=1)] = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+    slo: _Slo = None,
+) -> None:
+    """Count and time every network of the family on the CPU."""
+    objectives = [parse_objective(text) for text in slo or []]
+    rows = _networks().run_models(rounds, threads)
+    _finish(json_file, "models", rows, {"rounds": rounds, "threads": threads}, objectives)
+
+
+@app.command(epilog="Example:\n\n    tsf-bench training --size base --batch 4 --slo 'median<=0.95'")
+def training(
+    size: Annotated[str, typer.Option(help="base or small.")] = "base",
+    batch: Annotated[int, typer.Option(help="Pairs a step.", min=2)] = 4,
+    rounds: Annotated[int, typer.Option(help="How often the two are alternated.", min=1)] = 7,
+    threads: Annotated[int, typer.Option(help="CPU threads of torch.", min=1)] = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+    slo: _Slo = None,
+) -> None:
+    """Time a training step of late fusion beside the same formulas written down plainly."""
+    objectives = [parse_objective(text) for text in slo or []]
+    if size not in SIZES:
+        raise UsageError(f"--size is {size!r}; expected {' or '.join(SIZES)}")
+    rows = _networks().run_training(size, batch, rounds, threads)
+    settings = {"size": size, "fusion": "late", "batch": batch, "rounds": rounds, "threads": threads}
+    _finish(json_file, "training", rows, settings, objectives)
+
+
 @app.command(epilog="Example:\n\n    tsf-bench readme")
 def readme(
     document: Annotated[Path, typer.Argument(help="Document with the marks of the figures.")] = Path("README.md"),
     results: Annotated[Path, typer.Option(help="Folder of committed results.")] = Path("benchmarks/results"),
 ) -> None:
     """Write the figures of the README from the committed results."""
-    block = figures(results, read_bundle(default_bundle_path()).manifest)
+    _fill(document, figures(results, read_bundle(default_bundle_path()).manifest))
+
+
+@app.command(epilog="Example:\n\n    tsf-bench model-page")
+def model_page(
+    document: Annotated[Path, typer.Argument(help="Document with the marks of the figures.")] = Path("docs/models.md"),
+    results: Annotated[Path, typer.Option(help="Folder of committed results.")] = Path("benchmarks/results"),
+) -> None:
+    """Write the table of the model family from the committed results."""
+    _fill(document, model_figures(results))
+
+
+def _fill(document: Path, block: str) -> None:
     try:
         text = document.read_text(encoding="utf-8")
         document.write_text(with_figures(text, block), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{document} cannot be rewritten: {error.strerror}") from error
     typer.echo(f"wrote the figures of {document}")
+
+
+def _networks() -> ModuleType:
+    """The scenarios that need torch, which the others do without."""
+    try:
+        return import_module("tsfmicro.benchmarks.networks")
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise BackendError("this scenario needs torch; type: pip install 'tsfmicro[train]'") from error
 
 
 def _finish(

@@ -23,7 +23,7 @@ def figures(results: Path, manifest: Manifest) -> str:
     Raises:
         UsageError: a result is missing or not of schema ``tsf.bench/1``.
     """
-    event, stages = _result(results / "event.json"), _result(results / "stages.json")
+    event, stages = read_result(results / "event.json"), read_result(results / "stages.json")
     lines = [
         "Recognition, people never seen in training, synthetic pairs from true key frames (the bundle's manifest):",
         "",
@@ -54,12 +54,17 @@ def with_figures(text: str, block: str) -> str:
     return f"{head}{BEGIN}\n{block}\n{END}{tail}"
 
 
-def _result(path: Path) -> dict[str, Any]:
+def read_result(path: Path) -> dict[str, Any]:
+    """A committed result.
+
+    Raises:
+        UsageError: it is missing or not of schema ``tsf.bench/1``.
+    """
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"{path} cannot be read as a result ({error}); run tsf-bench {path.stem} --json {path}"
+            f"{path} cannot be read as a result ({error}); run tsf-bench {path.stem.partition('_')[0]} --json {path}"
         ) from error
     if record.get("schema") != SCHEMA_ID:
         raise UsageError(f"{path} has schema {record.get('schema')!r}; expected {SCHEMA_ID!r}")

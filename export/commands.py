@@ -17,12 +17,11 @@ import typer
 from rich.console import Console
 
 from tsfmicro.bundle import ONNX_FILE, Bundle, add_file, default_bundle_path, read_bundle
-from tsfmicro.errors import BundleError, ContractError, ParityError, UsageError
+from tsfmicro.errors import ParityError, UsageError
 from tsfmicro.export.onnx_graph import INPUT_NAMES, export_onnx
 from tsfmicro.export.parity import Parity, compare, probe_pairs
-from tsfmicro.models.config import ModelConfig
 from tsfmicro.models.fused import FusedRecognizer
-from tsfmicro.models.network import build
+from tsfmicro.runners.torch_runner import load_fused
 from tsfmicro.values import Float32Array, UInt8Array
 
 PARITY_TOLERANCE = 1e-4
@@ -78,7 +77,7 @@ def export_bundle(bundle: Bundle) -> Exported:
         BundleError: if the manifest does not describe a network of this version.
         ParityError: if graph and network disagree.
     """
-    fused = _fused(bundle)
+    fused = load_fused(bundle)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ONNX_FILE
         export_onnx(fused, path)
@@ -92,20 +91,6 @@ def export_bundle(bundle: Bundle) -> Exported:
             "Nothing was written"
         )
     return Exported(graph, parity)
-
-
-def _fused(bundle: Bundle) -> FusedRecognizer:
-    manifest = bundle.manifest
-    if manifest.model.name != "tsfmicro":
-        raise BundleError(f"{bundle.path} holds {manifest.model.name!r}; this version exports 'tsfmicro'")
-    card = manifest.model
-    try:
-        network = build(ModelConfig(size=card.size, fusion=card.fusion, classes=card.classes))
-        network.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in bundle.weights().items()})
-    except (ContractError, RuntimeError) as error:
-        raise BundleError(f"{bundle.path}: manifest and weights do not describe one network ({error})") from error
-    spec = manifest.preprocess
-    return FusedRecognizer(network, spec.mean, spec.std, manifest.calibration.temperature).eval()
 
 
 def _network_logits(fused: FusedRecognizer, onset: UInt8Array, apex: UInt8Array) -> Float32Array:

@@ -29,6 +29,7 @@ from tsfmicro.bundle import (
 )
 from tsfmicro.errors import BundleError, ContractError, UsageError
 from tsfmicro.labels import protocol
+from tsfmicro.models.config import ModelConfig
 from tsfmicro.preprocess import PreprocessSpec
 
 PROTOCOL = "casme2_5c_tsf"
@@ -64,6 +65,10 @@ def some_weights() -> dict[str, NDArray[Any]]:
         "a.bias": rng.normal(size=4).astype(np.float32),
         "n": np.array(7, np.int64),
     }
+
+
+OPTIONS: dict[str, str | int] = {"patch_px": 16, "t2s_add": "after_blocks"}
+CARD = ModelCard("tsfmicro", "small", "t2s", 5, OPTIONS)
 
 
 @pytest.fixture
@@ -342,3 +347,47 @@ def test_only_plain_names_can_be_added(written: Bundle, name: str) -> None:
 
 def test_default_bundle_lies_in_the_package() -> None:
     assert default_bundle_path() == Path(bundles.__file__).parent / "bundles" / "demonstration.tsf"
+
+
+# ---- which network -------------------------------------------------------------------------------------------------
+
+
+def test_a_card_says_what_to_build() -> None:
+    config = ModelConfig(size="small", fusion="t2s", patch_px=16, t2s_add="after_blocks")
+    assert ModelCard.of(config) == CARD
+    assert CARD.config() == config
+    assert ModelCard.of(ModelConfig(model="mmnet")) == ModelCard("mmnet", "base", "late", 5)
+
+
+def test_options_survive_the_manifest_and_are_written_only_where_there_are_any() -> None:
+    manifest = a_manifest(model=CARD)
+    assert json.loads(manifest.to_json())["model"]["options"] == OPTIONS
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert "options" not in json.loads(a_manifest().to_json())["model"]
+
+
+@pytest.mark.parametrize("options", [[], {"patch_px": 1.5}, {"patch_px": True}, {"patch_px": None}, "16"])
+def test_options_of_the_wrong_kind_are_refused(options: Any) -> None:
+    values = json.loads(a_manifest().to_json())
+    values["model"]["options"] = options
+    with pytest.raises(BundleError, match=r"model\.options"):
+        Manifest.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize("options", [{"colour": "red"}, {"patch_px": 3}, {"spatial_input": "apex"}])
+def test_a_card_of_an_unknown_network_is_refused(options: dict[str, str | int]) -> None:
+    with pytest.raises(ContractError):
+        ModelCard("tsfmicro", "small", "late", 5, options).config()
+
+
+def test_the_card_cannot_be_changed_through_its_options() -> None:
+    options: dict[str, str | int] = {"patch_px": 16}
+    card = ModelCard("tsfmicro", "small", "late", 5, options)
+    options["patch_px"] = 1
+    assert card.options == {"patch_px": 16}
+
+
+def test_the_shipped_manifest_reads_as_it_was_written() -> None:
+    """Byte for byte: its digest is in every session's record."""
+    path = default_bundle_path() / "manifest.json"
+    assert Manifest.from_json(path.read_bytes()).to_json() == path.read_text(encoding="utf-8")

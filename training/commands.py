@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,15 +16,29 @@ from rich.table import Table
 
 from tsfmicro.bundle import Bundle, SourceNote, read_bundle, update_metrics
 from tsfmicro.errors import UsageError
-from tsfmicro.models.config import ModelConfig
+from tsfmicro.models.config import ModelConfig, family
 from tsfmicro.runners import load
 from tsfmicro.synthetic.pairs import HARD, USUAL
-from tsfmicro.training.demonstration import PORTRAIT_NOTE, Request, train_demonstration
+from tsfmicro.synthetic.portrait import Portrait
+from tsfmicro.training.choice import (
+    Fusion,
+    FusionOption,
+    JudgementOption,
+    Model,
+    ModelOption,
+    Size,
+    SizeOption,
+    network_config,
+    words_of,
+)
+from tsfmicro.training.demonstration import DEFAULT_MODEL, PORTRAIT_NOTE, Request, train_demonstration
 from tsfmicro.training.evaluate import HeldOutResult, evaluate_held_out
+from tsfmicro.training.explain import MIN_SAMPLES
 from tsfmicro.training.faces import astronaut, load_people
 from tsfmicro.training.fit import FitSpec
 from tsfmicro.training.fit import Progress as FitProgress
-from tsfmicro.training.summary import summarise
+from tsfmicro.training.illustrate import illustrate
+from tsfmicro.training.summary import model_table, summarise, time_family
 
 app = typer.Typer(
     add_completion=False,
@@ -33,7 +48,7 @@ app = typer.Typer(
 )
 
 _AMPLITUDES = (3.0, 2.0)
-_SIZES = ("base", "small")
+_LATENCY_ROUNDS = 10
 
 
 class Difficulty(enum.StrEnum):
@@ -46,25 +61,27 @@ class Difficulty(enum.StrEnum):
 _PAIRS = {Difficulty.USUAL: USUAL, Difficulty.HARD: HARD}
 
 
-@app.command(epilog="Example:\n\n    tsf-train models --json")
+@app.command(epilog="Examples:\n\n    tsf-train models --json\n\n    tsf-train models --latency")
 def models(
     classes: Annotated[int, typer.Option(help="Classes of the last layer.", min=2)] = 5,
+    latency: Annotated[bool, typer.Option("--latency", help="Time one pair on one CPU thread, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """List the networks with their parameters and multiply-adds."""
-    rows = [summarise(ModelConfig(size=size, classes=classes)) for size in _SIZES]
+    """List the networks with their parameters and multiply-adds, and what the paper reports for them."""
+    if latency:
+        torch.set_num_threads(1)
+    family_of = [replace(config, classes=classes) for config in family()]
+    rows = time_family(family_of, _LATENCY_ROUNDS) if latency else [summarise(config) for config in family_of]
     if as_json:
         typer.echo(json.dumps([row.to_dict() for row in rows], indent=2))
         return
-    table = Table("model", "size", "fusion", "classes", "parameters", "GMACs")
-    for row in rows:
-        table.add_row(row.model, row.size, row.fusion, str(row.classes), f"{row.parameters:,}", f"{row.gmacs:.3f}")
-    Console().print(table)
+    Console().print(model_table(rows))
 
 
 @app.command(
     epilog=(
         "Examples:\n\n    tsf-train demonstration --out mine.tsf\n\n"
+        "    tsf-train demonstration --out parent.tsf --model mmnet\n\n"
         "    tsf-train demonstration --out mine.tsf --faces bert.jpg --faces carla.mp4 --calibrate anna.mp4\n\n"
         "Then: tsf-export mine.tsf, and tsf-train evaluate mine.tsf --faces SOMEBODY.mp4"
     )
@@ -78,6 +95,10 @@ def demonstration(
         list[Path] | None, typer.Option(help="Pictures or clips of other people, to calibrate on.")
     ] = None,
     licence: Annotated[str, typer.Option(help="Licence of those pictures, for the manifest.")] = "not stated",
+    model: ModelOption = Model.TSFMICRO,
+    fusion: FusionOption = Fusion.LATE,
+    size: SizeOption = Size.SMALL,
+    option: JudgementOption = None,
     pairs: Annotated[Difficulty, typer.Option(help="How hard the pairs are to see.")] = Difficulty.USUAL,
     init: Annotated[Path | None, typer.Option(help="Bundle to begin from instead of random weights.")] = None,
     steps: Annotated[int, typer.Option(help="Batches to learn from.", min=1)] = FitSpec().steps,
@@ -91,6 +112,7 @@ def demonstration(
     """Train the demonstration recogniser on synthetic micro-expressions; the progress bar shows the time left."""
     console = Console(stderr=True)
     torch.set_num_threads(threads)
+    network = network_config(model, fusion, size, option or [], DEFAULT_MODEL.classes)
     portrait = astronaut()
     people = {portrait.name: (portrait,)} | load_people(faces or [])
     others = load_people(calibrate or [])
@@ -107,11 +129,13 @@ def demonstration(
             out,
             faces or [],
             calibrate or [],
+            network,
             pairs,
             start,
             FitSpec(steps=steps, batch=batch, au_weight=au_weight),
             seed,
         ),
+        model=network,
         fit=FitSpec(steps=steps, batch=batch, au_weight=au_weight),
         pairs=_PAIRS[pairs],
         start=start,
@@ -177,6 +201,23 @@ def evaluate(
         Console().print(_table(results))
 
 
+@app.command(epilog="Example:\n\n    tsf-train explain mine.tsf --faces somebody.mp4 --out pictures")
+def explain(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="NAME.tsf")],
+    out: Annotated[Path, typer.Option(help="Folder for heat_maps.png and features.png.")],
+    faces: Annotated[
+        list[Path] | None, typer.Option(help="Pictures or clips of people; by default the portrait of demo:.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(help="Synthetic pairs to draw.", min=MIN_SAMPLES)] = 150,
+    seed: Annotated[int, typer.Option(min=0)] = 1000,
+) -> None:
+    """Picture where a bundle looks (Grad-CAM) and how it arranges what it sees (t-SNE)."""
+    portrait = astronaut()
+    people: dict[str, tuple[Portrait, ...]] = load_people(faces) if faces else {portrait.name: (portrait,)}
+    for path in illustrate(read_bundle(bundle), people, pairs=pairs, seed=seed, folder=out):
+        typer.echo(f"wrote {path}")
+
+
 def _table(results: list[HeldOutResult]) -> Table:
     table = Table("amplitude %IOD", "people", "pairs", "accuracy", "UAR", "answered", "accuracy of answered", "ECE")
     for r in results:
@@ -192,6 +233,7 @@ def _command(
     out: Path,
     faces: list[Path],
     calibrate: list[Path],
+    network: ModelConfig,
     pairs: Difficulty,
     start: Bundle | None,
     fit: FitSpec,
@@ -201,7 +243,7 @@ def _command(
     words = ["tsf-train", "demonstration", "--out", out.name]
     words += [word for path in faces for word in ("--faces", path.name)]
     words += [word for path in calibrate for word in ("--calibrate", path.name)]
-    words += ["--pairs", pairs.value]
+    words += [*words_of(network), "--pairs", pairs.value]
     if start is not None:
         words = [start.manifest.provenance.command, "&&", *words, "--init", start.path.name]
     words += ["--steps", str(fit.steps), "--batch", str(fit.batch), "--au-weight", f"{fit.au_weight:g}"]

@@ -1,4 +1,4 @@
-"""The demonstration bundle: TSFmicro ``small``, trained on synthetic motion alone."""
+"""The demonstration bundle: TSFmicro ``small`` unless asked otherwise, trained on synthetic motion alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from tsfmicro.errors import UsageError
 from tsfmicro.labels import protocol
 from tsfmicro.models.config import ModelConfig
 from tsfmicro.models.fused import FusedRecognizer
-from tsfmicro.models.network import TSFmicro, build
+from tsfmicro.models.interface import Network
+from tsfmicro.models.network import build
 from tsfmicro.preprocess import Preprocessor
 from tsfmicro.synthetic.pairs import USUAL, PairSpec, default_preprocessor
 from tsfmicro.synthetic.portrait import Portrait
@@ -35,6 +36,7 @@ from tsfmicro.training.fit import FitSpec, Progress, fit
 from tsfmicro.values import AnyArray, Float64Array
 
 PROTOCOL_ID = "casme2_5c_tsf"
+DEFAULT_MODEL = ModelConfig(size="small", classes=len(protocol(PROTOCOL_ID).classes))
 _CALIBRATION_PAIRS = 320
 _ANSWER_ACCURACY = 0.9
 _MIN_MAGNITUDE_PERCENT_IOD = 1.0
@@ -62,6 +64,8 @@ class Request:
     """Where their pictures come from."""
     command: str
     """The command line, for the manifest."""
+    model: ModelConfig = DEFAULT_MODEL
+    """Which network."""
     fit: FitSpec = field(default_factory=FitSpec)
     pairs: PairSpec = USUAL
     """What is drawn for training."""
@@ -80,9 +84,8 @@ def train_demonstration(request: Request, out: Path, on_step: Callable[[Progress
     require_replaceable(out)
     preprocessor = default_preprocessor()
     classes = protocol(PROTOCOL_ID).classes
-    config = ModelConfig(size="small", classes=len(classes))
     torch.manual_seed(request.seed)
-    network = build(config)
+    network = build(request.model)
     if request.start is not None:
         _start_from(network, request.start)
     spec = preprocessor.spec
@@ -98,15 +101,15 @@ def train_demonstration(request: Request, out: Path, on_step: Callable[[Progress
     return seal(network, request, preprocessor, out)
 
 
-def seal(network: TSFmicro, request: Request, preprocessor: Preprocessor, out: Path) -> Bundle:
+def seal(network: Network, request: Request, preprocessor: Preprocessor, out: Path) -> Bundle:
     """Round the weights to what is stored, calibrate what is stored, and write the bundle."""
     weights = round_to_half({name: tensor.numpy() for name, tensor in network.state_dict().items()})
     network.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in weights.items()})
     classes = protocol(PROTOCOL_ID).classes
     calibration = _calibrate(network, request, preprocessor, classes)
     manifest = Manifest(
-        name="tsfmicro-small-demonstration",
-        model=ModelCard("tsfmicro", network.config.size, network.config.fusion, len(classes)),
+        name=_name(network.config),
+        model=ModelCard.of(network.config),
         protocol_id=PROTOCOL_ID,
         labels=classes,
         preprocess=preprocessor.spec,
@@ -129,16 +132,19 @@ def seal(network: TSFmicro, request: Request, preprocessor: Preprocessor, out: P
     return write_bundle(out, manifest, weights)
 
 
-def _start_from(network: TSFmicro, bundle: Bundle) -> None:
-    card, config = bundle.manifest.model, network.config
-    if (card.name, card.size, card.fusion, card.classes) != ("tsfmicro", config.size, config.fusion, config.classes):
+def _name(config: ModelConfig) -> str:
+    fusion = [] if config.fusion == "late" else [config.fusion]
+    return "-".join([config.model, config.size, *fusion, "demonstration"])
+
+
+def _start_from(network: Network, bundle: Bundle) -> None:
+    card = bundle.manifest.model
+    if card != ModelCard.of(network.config):
         raise UsageError(f"{bundle.path} holds {card}, which is not the network to be trained; leave --init out")
     network.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in bundle.weights().items()})
 
 
-def _calibrate(
-    network: TSFmicro, request: Request, preprocessor: Preprocessor, classes: tuple[str, ...]
-) -> Calibration:
+def _calibrate(network: Network, request: Request, preprocessor: Preprocessor, classes: tuple[str, ...]) -> Calibration:
     people = request.calibrate or request.train
     pairs = SyntheticPairs(
         people,

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from tsfmicro.errors import ContractError
 from tsfmicro.models.fused import FusedRecognizer
-from tsfmicro.models.network import TSFmicro
+from tsfmicro.models.interface import Network
 from tsfmicro.synthetic.pairs import UNITS
 from tsfmicro.training.corpus import Sample
 
@@ -59,7 +59,7 @@ class ContractionTask(nn.Module):
     makes a small corpus go further. The task is thrown away after training.
     """
 
-    def __init__(self, network: TSFmicro) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         classify = network.head.classify
         self.read = nn.Linear(classify.in_features, 2 * len(UNITS))

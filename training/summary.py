@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import median
 from typing import Any
 
 import torch
+from rich.table import Table
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from tsfmicro.models.config import INPUT_PX, ModelConfig
+from tsfmicro.models.fused import FusedRecognizer
 from tsfmicro.models.network import build
+from tsfmicro.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from tsfmicro.training.published import Published, published
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,24 +31,83 @@ class ModelSummary:
     parameters: int
     gmacs: float
     """Multiply-adds of one pair in convolutions and matrix products, 10^9."""
+    paper: Published | None = None
+    """What the paper reports for it, which is not measured here."""
+    latency_ms: float | None = None
+    """One pair through the fused recogniser in torch, float32, on the CPU; None where not measured."""
+    processor_ms: float | None = None
+    """Processor time of that; less than ``latency_ms`` where other work shares the machine."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
+        """Plain JSON values, without what is not known."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def summarise(config: ModelConfig) -> ModelSummary:
-    """Build the network and count."""
-    network = build(config).eval()
-    pair = torch.zeros(1, 3, INPUT_PX, INPUT_PX)
+    """Count without computing: neither weights nor activations take memory."""
+    with torch.device("meta"):
+        network = build(config).eval()
+        pair = torch.empty(1, 3, INPUT_PX, INPUT_PX)
     # The fused attention kernel of the CPU is unknown to the counter; the plain one is matrix products.
     with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         network(pair, pair)
     return ModelSummary(
-        model="tsfmicro",
+        model=config.model,
         size=config.size,
         fusion=config.fusion,
         classes=config.classes,
         parameters=sum(p.numel() for p in network.parameters()),
         gmacs=round(counter.get_total_flops() / 2e9, 3),
+        paper=published(config),
     )
+
+
+def time_family(configs: Sequence[ModelConfig], rounds: int) -> list[ModelSummary]:
+    """The same of several networks, and the median time of one pair in each, on the CPU threads torch has now.
+
+    The networks take turns, so that a busy moment of the machine does not fall on one of them alone.
+    """
+    networks = [FusedRecognizer(build(config), IMAGENET_MEAN, IMAGENET_STD).eval() for config in configs]
+    onset, apex = torch.randint(0, 256, (2, 1, INPUT_PX, INPUT_PX, 3), dtype=torch.uint8)
+    times: list[list[tuple[float, float]]] = [[] for _ in networks]
+    with torch.inference_mode():
+        for number in range(rounds + 1):
+            for fused, own in zip(networks, times, strict=True):
+                wall_s, cpu_s = time.perf_counter(), time.process_time()
+                fused(onset, apex)
+                if number > 0:  # the first sets up
+                    own.append((time.perf_counter() - wall_s, time.process_time() - cpu_s))
+    return [
+        replace(
+            summarise(config),
+            latency_ms=round(1e3 * median(wall_s for wall_s, _ in own), 1),
+            processor_ms=round(1e3 * median(cpu_s for _, cpu_s in own), 1),
+        )
+        for config, own in zip(configs, times, strict=True)
+    ]
+
+
+def model_table(rows: list[ModelSummary]) -> Table:
+    """For a terminal."""
+    heads = ("model", "size", "fusion", "classes", "parameters", "GMACs", "ms")
+    table = Table(
+        *heads,
+        "paper: CASME II, 5 classes",
+        "paper: SAMM, 5 classes",
+        caption=(
+            "The last two columns are what the paper prints (accuracy / UF1, %): nothing of this project was measured "
+            "there, and its epochs were chosen on the test subjects."
+        ),
+    )
+    for row in rows:
+        paper = ("", "") if row.paper is None else (_pair(row.paper.casme2_5c), _pair(row.paper.samm_5c))
+        latency = "" if row.latency_ms is None else f"{row.latency_ms:.1f}"
+        table.add_row(
+            row.model, row.size, row.fusion, str(row.classes), f"{row.parameters:,}", f"{row.gmacs:.3f}", latency,
+            *paper,
+        )  # fmt: skip
+    return table
+
+
+def _pair(figures: tuple[float, float]) -> str:
+    return f"{figures[0]:.2f} / {figures[1]:.2f}"

@@ -27,6 +27,7 @@ from safetensors.numpy import save as to_safetensors
 
 from tsfmicro.errors import BundleError, ContractError, UsageError
 from tsfmicro.labels import protocol
+from tsfmicro.models.card import ModelCard as ModelCard
 from tsfmicro.preprocess import PreprocessSpec
 
 Tensor: TypeAlias = NDArray[Any]
@@ -40,18 +41,6 @@ LOADABLE_SUFFIXES = frozenset(
     | {".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib"}
 )
 """What some runtime would load: no such file may lie in a bundle unless the manifest lists it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCard:
-    """Which network the weights belong to."""
-
-    name: str
-    """``tsfmicro`` or another recogniser of ``tsfmicro.models``."""
-    size: str
-    fusion: str
-    classes: int
-    """Number of logits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +139,8 @@ class Manifest:
         values = {name: getattr(self, name) for name in _MANIFEST_KINDS if name != "preprocess_digest"}
         for name in ("model", "provenance", "calibration"):
             values[name] = asdict(values[name])
+        if not self.model.options:
+            del values["model"]["options"]
         values |= {"preprocess": self.preprocess.to_dict(), "preprocess_digest": self.preprocess.digest}
         return json.dumps(_plain(values, "manifest"), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
@@ -166,7 +157,7 @@ class Manifest:
             if schema != SCHEMA_ID:
                 raise BundleError(f"schema is {schema!r}; this version reads {SCHEMA_ID!r}: update tsfmicro")
             _require_fields(values, _MANIFEST_KINDS, "manifest")
-            _require_fields(values["model"], _MODEL_KINDS, "model")
+            _require_model(values["model"])
             _require_fields(values["calibration"], _CALIBRATION_KINDS, "calibration")
             _require_fields(values["provenance"], _PROVENANCE_KINDS, "provenance")
             for note in values["provenance"]["sources"]:
@@ -213,6 +204,16 @@ def _require_fields(values: Any, kinds: Mapping[str, Any], where: str) -> None:
     for key, kind in kinds.items():
         if not isinstance(values[key], kind) or isinstance(values[key], bool):
             raise ContractError(f"{where}.{key} is {values[key]!r}, which is of the wrong type")
+
+
+def _require_model(values: Any) -> None:
+    """The fields every card has, and perhaps ``options``: plain strings and whole numbers by name."""
+    stated = dict(values)
+    options = stated.pop("options", {})
+    _require_fields(stated, _MODEL_KINDS, "model")
+    if not isinstance(options, dict):
+        raise ContractError(f"model.options is {options!r}; expected an object")
+    _require_fields(options, dict.fromkeys(options, (str, int)), "model.options")
 
 
 def _plain(value: Any, where: str) -> Any:

@@ -24,7 +24,8 @@ from tsfmicro.errors import UsageError  # noqa: E402
 from tsfmicro.labels import protocol  # noqa: E402
 from tsfmicro.models.config import ModelConfig  # noqa: E402
 from tsfmicro.models.fused import FusedRecognizer  # noqa: E402
-from tsfmicro.models.network import TSFmicro, build  # noqa: E402
+from tsfmicro.models.interface import Network  # noqa: E402
+from tsfmicro.models.network import build  # noqa: E402
 from tsfmicro.runners import load  # noqa: E402
 from tsfmicro.synthetic.pairs import HARD, USUAL, default_preprocessor  # noqa: E402
 from tsfmicro.synthetic.portrait import Portrait  # noqa: E402
@@ -215,7 +216,7 @@ def test_nobody_to_calibrate_on_means_the_people_of_training(tmp_path: Path, mon
     assert drawn == ["ada"]
 
 
-def weights_of(network: TSFmicro) -> dict[str, Tensor]:
+def weights_of(network: Network) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 

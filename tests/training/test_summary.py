@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 
@@ -9,9 +10,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tsfmicro.models.config import ModelConfig  # noqa: E402
+from tsfmicro.models.config import ModelConfig, family  # noqa: E402
 from tsfmicro.training import commands  # noqa: E402
-from tsfmicro.training.summary import ModelSummary, summarise  # noqa: E402
+from tsfmicro.training.published import published  # noqa: E402
+from tsfmicro.training.summary import ModelSummary, summarise, time_family  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -40,19 +42,73 @@ def test_a_class_costs_one_row_of_the_last_layer() -> None:
     assert (three.classes, five.classes) == (3, 5)
 
 
+PUBLISHED = {  # million parameters, 10^9 multiply-adds at five classes
+    ("tsfmicro", "late"): (12.789, 6.720),
+    ("tsfmicro", "early"): (6.447, 6.228),
+    ("tsfmicro", "t2s"): (12.789, 6.720),
+    ("tsfmicro", "s2t"): (15.542, 7.953),
+    ("tsfmicro", "temporal"): (6.381, 5.408),
+    ("tsfmicro", "spatial"): (6.941, 1.415),
+    ("mmnet", "late"): (9.442, 7.212),
+}
+
+
+@pytest.mark.parametrize("config", [c for c in family() if c.size == "base"], ids=lambda c: f"{c.model}-{c.fusion}")
+def test_the_family_costs_what_is_published(config: ModelConfig) -> None:
+    summary = summarise(config)
+    parameters, gmacs = PUBLISHED[config.model, config.fusion]
+    assert round(summary.parameters / 1e6, 3) == parameters
+    assert summary.gmacs == pytest.approx(gmacs, abs=0.003)  # the resize as matrix products is 0.002
+
+
+def test_counting_takes_no_memory_and_times_nothing() -> None:
+    state = torch.get_rng_state()
+    assert summarise(ModelConfig()).latency_ms is None
+    assert torch.equal(torch.get_rng_state(), state), "weights were drawn, so the network was really built"
+
+
+def test_latency_is_measured_on_request() -> None:
+    configs = [ModelConfig(size="small", fusion="spatial"), ModelConfig(size="small", fusion="temporal")]
+    for timed, config in zip(time_family(configs, rounds=2), configs, strict=True):
+        assert timed.latency_ms is not None and timed.latency_ms > 0
+        assert timed.processor_ms is not None and timed.processor_ms > 0
+        assert dataclasses.replace(timed, latency_ms=None, processor_ms=None) == summarise(config)
+
+
+def test_the_paper_is_quoted_for_its_own_networks_only() -> None:
+    late = published(ModelConfig())
+    assert late is not None
+    assert (late.casme2_5c, late.samm_5c) == ((87.50, 86.17), (80.88, 77.00))
+    assert published(ModelConfig(size="small")) is None
+    assert published(ModelConfig(patch_px=16)) is None
+    mmnet = published(ModelConfig(model="mmnet"))
+    assert mmnet is not None and mmnet.casme2_5c == (86.09, 85.21)
+
+
 def counted(config: ModelConfig) -> ModelSummary:
-    """What the command must print, without building two networks again."""
-    return ModelSummary("tsfmicro", config.size, config.fusion, config.classes, 12_789_413, 6.722)
+    """What the command must print, without counting again."""
+    paper = published(config)
+    return ModelSummary(config.model, config.size, config.fusion, config.classes, 12_789_413, 6.722, paper)
 
 
 def test_models_command_lists_the_family(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "summarise", counted)
+    monkeypatch.setenv("COLUMNS", "200")
     commands.app(["models", "--json", "--classes", "3"], standalone_mode=False)
     rows = json.loads(capsys.readouterr().out)
-    assert rows == [counted(ModelConfig(size=size, classes=3)).to_dict() for size in ("base", "small")]
+    expected = [counted(dataclasses.replace(config, classes=3)).to_dict() for config in family()]
+    assert rows == json.loads(json.dumps(expected))
+    assert "paper" in rows[0] and "latency_ms" not in rows[0] and "paper" not in rows[-1]
     commands.app(["models"], standalone_mode=False)
     table = capsys.readouterr().out
-    assert "12,789,413" in table
-    assert "6.722" in table
-    assert "base" in table
-    assert "small" in table
+    for words in ("12,789,413", "6.722", "base", "small", "s2t", "mmnet", "87.50 / 86.17", "paper"):
+        assert words in table
+
+
+def test_models_command_times_on_request(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def timed(configs: list[ModelConfig], rounds: int) -> list[ModelSummary]:
+        return [dataclasses.replace(counted(config), latency_ms=float(rounds)) for config in configs]
+
+    monkeypatch.setattr(commands, "time_family", timed)
+    commands.app(["models", "--latency", "--json"], standalone_mode=False)
+    assert {row["latency_ms"] for row in json.loads(capsys.readouterr().out)} == {commands._LATENCY_ROUNDS}

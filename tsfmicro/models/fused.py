@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tsfmicro.errors import ContractError
-from tsfmicro.models.network import TSFmicro
+from tsfmicro.models.interface import Network
 
 
 class FusedRecognizer(nn.Module):
@@ -22,9 +22,7 @@ class FusedRecognizer(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(
-        self, network: TSFmicro, mean: Sequence[float], std: Sequence[float], temperature: float = 1.0
-    ) -> None:
+    def __init__(self, network: Network, mean: Sequence[float], std: Sequence[float], temperature: float = 1.0) -> None:
         """Wrap a network without copying it.
 
         Args:

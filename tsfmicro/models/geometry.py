@@ -1,20 +1,26 @@
 """Positions of one token grid: Manhattan decay and rotary phases (RMT, Fan et al., 2024).
 
 Only tables that grow with H or W are kept. The (H W)x(H W) mask is built from them once per stage and forward, since
-Manhattan distance is a sum; stored as a constant it would outweigh the weights of the small network.
+Manhattan distance is a sum; stored as a constant it would outweigh the weights of the small network. All of it stays
+in float32 when the network computes in less, and is rounded once, where it meets the scores.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 
 class RotaryPhases(NamedTuple):
-    """Cosine and sine of every token's angles, each (H, W, 1, d/2); the axis of one is for the heads."""
+    """Cosine and sine of every token's angle in every channel, each (H, W, N*d).
+
+    The two channels of a pair share their angle; the sine of the first is negated, so that both are rotated alike:
+    ``x * cos + partner * sin``.
+    """
 
     cos: Tensor
     sin: Tensor
@@ -47,29 +53,36 @@ class StageGeometry(nn.Module):
         super().__init__()
         exponents = [first + span * head / heads for head in range(heads)]
         log_decay = torch.tensor([math.log(1.0 - 2.0**-e) for e in exponents], dtype=torch.float64)
-        angles = 10000.0 ** -torch.linspace(0.0, 1.0, head_width // 2, dtype=torch.float64)  # (d/2,)
+        of_pair = 10000.0 ** -torch.linspace(0.0, 1.0, head_width // 2, dtype=torch.float64)  # (d/2,)
+        angles = of_pair.repeat_interleave(2).repeat(heads)  # (N*d,)
+        signs = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(heads * head_width // 2)  # (N*d,)
         rows = torch.arange(height, dtype=torch.float64)
         columns = torch.arange(width, dtype=torch.float64)
-        row_phase = rows[:, None] * width * angles  # (H, d/2)
-        column_phase = columns[:, None] * angles  # (W, d/2)
+        row_phase = rows[:, None] * width * angles  # (H, N*d)
+        column_phase = columns[:, None] * angles  # (W, N*d)
         tables = {
             "rows": rows,
             "columns": columns,
             "log_decay": log_decay[:, None, None],  # (N, 1, 1)
             "row_cos": row_phase.cos(),
-            "row_sin": row_phase.sin(),
+            "row_sin": signs * row_phase.sin(),
             "column_cos": column_phase.cos(),
-            "column_sin": column_phase.sin(),
+            "column_sin": signs * column_phase.sin(),
         }
         for name, table in tables.items():
             self.register_buffer(name, table.float(), persistent=False)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Follow the network to another device, but not to another precision."""
+        moved: Self = super()._apply(lambda table: table.to(fn(table).device), recurse)  # type: ignore[no-untyped-call]
+        return moved
+
     def phases(self) -> RotaryPhases:
         """Angles of all tokens by the angle-sum formula, so that no angle is ever rounded to float32."""
-        row_cos, row_sin = self.row_cos[:, None], self.row_sin[:, None]  # (H, 1, d/2)
-        cos = row_cos * self.column_cos - row_sin * self.column_sin  # (H, W, d/2)
+        row_cos, row_sin = self.row_cos[:, None], self.row_sin[:, None]  # (H, 1, N*d)
+        cos = row_cos * self.column_cos - row_sin * self.column_sin  # (H, W, N*d); the signs of two sines cancel
         sin = row_sin * self.column_cos + row_cos * self.column_sin
-        return RotaryPhases(cos[:, :, None], sin[:, :, None])  # (H, W, 1, d/2)
+        return RotaryPhases(cos, sin)
 
     def decay_along(self, positions: Tensor) -> Tensor:
         """Log-decay between all positions of one axis: (L,) -> (N, L, L)."""

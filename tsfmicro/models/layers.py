@@ -28,9 +28,9 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 
 
 def split_qkv(projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(..., 3C) -> queries, keys and values, (..., C) each. Slices, since ``chunk`` exports as a sequence."""
-    width = projected.shape[-1] // 3
-    return projected[..., :width], projected[..., width : 2 * width], projected[..., 2 * width :]
+    """(..., 3C) -> queries, keys and values, (..., C) each. Unbound, since ``chunk`` exports as a sequence."""
+    query, key, value = split_heads(projected, 3).unbind(-2)
+    return query, key, value
 
 
 def init_linear(module: nn.Module) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from torch import Tensor, cat, nn
+from torch import Tensor, addcmul, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from tsfmicro.models.geometry import RotaryPhases, StageContext
@@ -16,19 +16,19 @@ from tsfmicro.models.layers import NORM_EPS, DropPath, depthwise, over_map, spli
 
 
 def rotate(x: Tensor, phases: RotaryPhases) -> Tensor:
-    """Rotate the pairs (2m, 2m+1) of each head by the token's angles.
+    """Rotate the pairs (2m, 2m+1) of every head by the token's angles.
+
+    Before the heads are split: so the products run over whole tokens, not over the few channels of half a head.
 
     Args:
-        x: (B, H, W, N, d) queries or keys.
+        x: (B, H, W, C) queries or keys.
         phases: angles of the tokens.
 
     Returns:
-        (B, H, W, N, d) with the first members of all pairs, then the second members. Scores are the same in any
-        order of channels that queries and keys share, and this one needs no interleaving.
+        (B, H, W, C).
     """
-    cos, sin = phases.cos.to(x.dtype), phases.sin.to(x.dtype)
-    first, second = x[..., 0::2], x[..., 1::2]  # (B, H, W, N, d/2) each
-    return cat((first * cos - second * sin, second * cos + first * sin), dim=-1)  # (B, H, W, N, d)
+    partner = split_heads(x, x.shape[-1] // 2).flip(-1).flatten(-2)  # every pair as a head of two
+    return addcmul(x * phases.cos.to(x.dtype), partner, phases.sin.to(x.dtype))
 
 
 class Retention(nn.Module, ABC):
@@ -47,9 +47,12 @@ class Retention(nn.Module, ABC):
     def forward(self, x: Tensor, context: StageContext) -> Tensor:
         """(B, H, W, C) -> (B, H, W, C)."""
         query, key, value = split_qkv(self.qkv(x))  # (B, H, W, C) each
-        queries, keys = (rotate(split_heads(t, self.heads), context.phases) for t in (query, key))
-        values = split_heads(value, self.heads)  # (B, H, W, C) -> (B, H, W, N, d)
-        attended = self.attend(queries, keys, values, context.biases).flatten(3, 4)  # (B, H, W, N, d) -> (B, H, W, C)
+        queries, keys, values = (
+            split_heads(t, self.heads)  # (B, H, W, C) -> (B, H, W, N, d)
+            for t in (rotate(query, context.phases), rotate(key, context.phases), value)
+        )
+        biases = tuple(bias.to(x.dtype) for bias in context.biases)
+        attended = self.attend(queries, keys, values, biases).flatten(3, 4)  # (B, H, W, N, d) -> (B, H, W, C)
         out: Tensor = self.out(attended + over_map(self.local, value))
         return out
 

@@ -31,14 +31,14 @@ _STAGE_FORMS = (_AXIAL, _AXIAL, _FULL, _FULL)
 
 
 class ConvStem(nn.Sequential):
-    """Four 3x3 convolutions with batch norm, the first halving the side; GELU after the first three."""
+    """Four 3x3 convolutions with batch norm, the first halving the side; GELU after the first three or all four."""
 
-    def __init__(self, widths: tuple[int, ...]) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         layers: list[nn.Module] = []
         before = 3
-        for index, width in enumerate(widths):
+        for index, width in enumerate(config.stem_widths):
             layers += [nn.Conv2d(before, width, 3, stride=2 if index == 0 else 1, padding=1), nn.BatchNorm2d(width)]
-            if index < len(widths) - 1:
+            if index < config.stem_gelus:
                 layers.append(nn.GELU())
             before = width
         super().__init__(*layers)
@@ -77,7 +77,7 @@ class TemporalBranch(nn.Module):
         super().__init__()
         widths = config.stage_widths
         rates = iter(config.drop_path_rates)
-        self.stem = ConvStem(config.stem_widths)
+        self.stem = ConvStem(config)
         self.stages = nn.ModuleList(
             RetentionStage(form, side, width, tuple(next(rates) for _ in range(depth)))
             for form, side, width, depth in zip(_STAGE_FORMS, STAGE_PX, widths, STAGE_DEPTHS, strict=True)
@@ -86,7 +86,11 @@ class TemporalBranch(nn.Module):
 
     def forward(self, difference: Tensor) -> Tensor:
         """(B, 3, 224, 224) normalised apex minus normalised onset -> (B, 14, 14, C)."""
-        x: Tensor = self.stem(difference).permute(0, 2, 3, 1).contiguous()  # (B, C, 112, 112) -> (B, 112, 112, C)
+        return self.stages_from(self.stem(difference))
+
+    def stages_from(self, stem_map: Tensor) -> Tensor:
+        """Retention stages over what the stem gave: (B, C, 112, 112) -> (B, 14, 14, 8 C)."""
+        x: Tensor = stem_map.permute(0, 2, 3, 1).contiguous()  # (B, C, 112, 112) -> (B, 112, 112, C)
         x = self.stages[0](x)
         for merge, stage in zip(self.merges, list(self.stages)[1:], strict=True):
             x = stage(over_map(merge, x))  # (B, H, W, C) -> (B, H/2, W/2, 2C)

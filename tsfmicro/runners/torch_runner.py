@@ -10,9 +10,10 @@ import torch
 
 from tsfmicro.bundle import WEIGHTS_FILE, Bundle
 from tsfmicro.errors import BundleError, ContractError
-from tsfmicro.models.config import INPUT_PX, SPATIAL_PX, ModelConfig
+from tsfmicro.models.config import INPUT_PX, SPATIAL_PX
 from tsfmicro.models.fused import FusedRecognizer
-from tsfmicro.models.network import TSFmicro, build
+from tsfmicro.models.interface import Network
+from tsfmicro.models.network import build
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.runners.contract import RunnerOutput, require_crops
 from tsfmicro.values import UInt8Array
@@ -38,13 +39,7 @@ class TorchRunner:
         self.preprocess: PreprocessSpec = bundle.manifest.preprocess
         if threads is not None:
             torch.set_num_threads(threads)
-        fused = FusedRecognizer(
-            _load_network(bundle),
-            self.preprocess.mean,
-            self.preprocess.std,
-            bundle.manifest.calibration.temperature,
-        )
-        self._fused: FusedRecognizer | None = fused.eval()
+        self._fused: FusedRecognizer | None = load_fused(bundle)
 
     def __repr__(self) -> str:
         return f"TorchRunner(device={self.device!r}, labels={self.labels})"
@@ -79,7 +74,18 @@ class TorchRunner:
         self.close()
 
 
-def _load_network(bundle: Bundle) -> TSFmicro:
+def load_fused(bundle: Bundle) -> FusedRecognizer:
+    """The bundle's network with its weights, normalisation and temperature, in evaluation mode.
+
+    Raises:
+        BundleError: if manifest and weights do not describe one network of this version.
+    """
+    spec = bundle.manifest.preprocess
+    fused = FusedRecognizer(_load_network(bundle), spec.mean, spec.std, bundle.manifest.calibration.temperature)
+    return fused.eval()
+
+
+def _load_network(bundle: Bundle) -> Network:
     card, spec = bundle.manifest.model, bundle.manifest.preprocess
     if (spec.align.size_px, spec.spatial_px) != (INPUT_PX, SPATIAL_PX):
         raise BundleError(
@@ -87,7 +93,7 @@ def _load_network(bundle: Bundle) -> TSFmicro:
             f"the network takes {INPUT_PX} px and {SPATIAL_PX} px"
         )
     try:
-        network = build(ModelConfig(size=card.size, fusion=card.fusion, classes=card.classes))
+        network = build(card.config())
         tensors = {name: torch.from_numpy(np.ascontiguousarray(t)) for name, t in bundle.weights().items()}
         network.load_state_dict(tensors)
     except (ContractError, RuntimeError) as error:  # load_state_dict raises RuntimeError on wrong names and shapes
