@@ -18,6 +18,7 @@ from tsfmicro.errors import UsageError
 from tsfmicro.models.config import ModelConfig
 from tsfmicro.runners import load
 from tsfmicro.synthetic.pairs import HARD, USUAL
+from tsfmicro.training import dataset_commands
 from tsfmicro.training.demonstration import PORTRAIT_NOTE, Request, train_demonstration
 from tsfmicro.training.evaluate import HeldOutResult, evaluate_held_out
 from tsfmicro.training.faces import astronaut, load_people
@@ -31,6 +32,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Train and evaluate recognisers. Example: tsf-train demonstration --out mine.tsf",
 )
+
+dataset_commands.attach(app)
 
 _AMPLITUDES = (3.0, 2.0)
 _SIZES = ("base", "small")
