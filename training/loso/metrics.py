@@ -30,7 +30,7 @@ class Scores:
         return {"acc": round(self.acc, 4), "uf1": round(self.uf1, 4), "uar": round(self.uar, 4)}
 
 
-def confusion(truth: Sequence[int], predicted: Sequence[int], classes: int) -> AnyArray:
+def confusion(truth: Sequence[int] | AnyArray, predicted: Sequence[int] | AnyArray, classes: int) -> AnyArray:
     """(C, C) counts, truth by row and prediction by column.
 
     Raises:

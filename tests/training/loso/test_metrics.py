@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 from tsfmicro.errors import ContractError
 from tsfmicro.labels import PROTOCOLS
 from tsfmicro.training.loso.metrics import bootstrap, by_part, confusion, majority, scores
+from tsfmicro.values import AnyArray
 
 
 def test_a_case_by_hand() -> None:
@@ -76,7 +77,7 @@ def test_intervals_hold_the_score_and_widen_with_the_cluster() -> None:
     right = np.repeat(rng.random(24) < 0.6, 10)
     predicted = np.where(right, truth, (truth + 1) % 3)
 
-    def matrices(groups: np.ndarray) -> dict[str, list[np.ndarray]]:
+    def matrices(groups: AnyArray) -> dict[str, list[AnyArray]]:
         return {str(g): [confusion(truth[groups == g], predicted[groups == g], 3)] for g in np.unique(groups)}
 
     people = bootstrap(matrices(np.repeat(np.arange(24), 10)))
