@@ -1,0 +1,162 @@
+"""``tsf-train loso``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tsfmicro.bundle import read_bundle
+from tsfmicro.errors import TsfError
+from tsfmicro.models.config import ModelConfig
+from tsfmicro.training.crop_commands import FacesOption, WorkersOption, prepared
+from tsfmicro.training.dataset_commands import (
+    DatasetOption,
+    ExcludeOption,
+    LayoutOption,
+    ProtocolOption,
+    RootOption,
+)
+from tsfmicro.training.loso.networks import device_of, network_maker, pretraining_note
+from tsfmicro.training.loso.result import write_result
+from tsfmicro.training.loso.run import Plan, begin
+from tsfmicro.training.loso.run import run as run_all
+from tsfmicro.training.loso.samples import load_samples
+from tsfmicro.training.loso.spec import LosoSpec, Mode, Precision, Select
+
+_DEFAULTS = LosoSpec()
+
+
+def attach(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog=(
+            "Examples:\n\n    tsf-train loso --dataset casme2 --root ~/CASME2 --protocol casme2_5c_tsf "
+            "--out runs/casme2\n\n"
+            "    tsf-train loso … --mode paper --seeds 1 --out runs/as-published\n\n"
+            "The same command again goes on with a run that was interrupted."
+        )
+    )(loso)
+
+
+def loso(
+    dataset: DatasetOption,
+    root: RootOption,
+    protocol: ProtocolOption,
+    out: Annotated[Path, typer.Option(help="Folder of the run; the same command goes on with it.")],
+    exclude_list: ExcludeOption = None,
+    layout: LayoutOption = None,
+    faces: FacesOption = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Crops of tsf-train prepare; cut into the run's own folder where not named.")
+    ] = None,
+    workers: WorkersOption = 1,
+    mode: Annotated[Mode, typer.Option(help="paper chooses the epoch on the person it tests: an upper bound.")] = (
+        _DEFAULTS.mode
+    ),
+    select: Annotated[Select, typer.Option(help="Who chooses the epoch in honest mode.")] = _DEFAULTS.select,
+    epochs: Annotated[int, typer.Option(min=1, help="Fixed in advance; with --select inner, the most.")] = (
+        _DEFAULTS.epochs
+    ),
+    inner_subjects: Annotated[int, typer.Option(min=1, help="People that choose the epoch with --select inner.")] = (
+        _DEFAULTS.inner_subjects
+    ),
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, counted from 0.")] = len(_DEFAULTS.seeds),
+    shuffled_seeds: Annotated[int, typer.Option(min=0, help="Seeds run again on shuffled labels, as a control.")] = (
+        _DEFAULTS.shuffled_seeds
+    ),
+    size: Annotated[str, typer.Option(help="Network: base or small.")] = _DEFAULTS.size,
+    fusion: Annotated[str, typer.Option(help="Where the branches meet; see tsf-train models.")] = _DEFAULTS.fusion,
+    init: Annotated[Path | None, typer.Option(help="Bundle to fine-tune, said in every report.")] = None,
+    batch: Annotated[int, typer.Option(min=1)] = _DEFAULTS.batch,
+    learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = _DEFAULTS.learning_rate,
+    weight_decay: Annotated[float, typer.Option(min=0, help="Of AdamW.")] = _DEFAULTS.weight_decay,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    precision: Annotated[Precision, typer.Option(help="Of training; evaluation is fp32.")] = _DEFAULTS.precision,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the network.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Leave one subject out: RUN/result.json and RUN/predictions.csv with intervals and controls."""
+    torch.set_num_threads(threads)
+    spec = LosoSpec(
+        mode=mode,
+        select=select,
+        epochs=epochs,
+        inner_subjects=inner_subjects,
+        seeds=tuple(range(seeds)),
+        shuffled_seeds=min(shuffled_seeds, seeds),
+        size=size,
+        fusion=fusion,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        batch=batch,
+        precision=precision,
+    )
+    target = device_of(device)
+    start = None if init is None else read_bundle(init)
+    console = Console(stderr=True)
+    _, crops = prepared(dataset, root, protocol, cache or out / "crops", exclude_list, layout, faces, workers)
+    samples = load_samples(crops)
+    config = ModelConfig(size=size, fusion=fusion, classes=len(samples.classes))
+    make_network = network_maker(config, samples.classes, start)
+    plan = Plan(spec, crops.index, pretraining_note(start))
+    begin(out, plan)
+    with Progress(
+        TextColumn("folds"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task("")
+
+        def on_fold(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+            if not console.is_terminal:
+                console.print(f"fold {done}/{total}")
+
+        finished = run_all(out, plan, samples, make_network, device=target, on_fold=on_fold)
+    found = write_result(out, plan, samples, finished)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        _show(found, Console())
+    if finished.failures:
+        first = finished.failures[0]
+        raise TsfError(
+            f"{len(finished.failures)} folds failed, the first without {first.subject}: {first.error}; the rest is in "
+            f"{out}, and the same command tries them again"
+        )
+
+
+def _show(found: dict[str, Any], console: Console) -> None:
+    if found["stamp"]:
+        console.print(f"*** {found['stamp']} ***", style="bold red", highlight=False)
+    console.print(
+        f"{found['protocol']}, {found['mode']}: {found['samples']} clips, {found['folds']} folds, "
+        f"{len(found['seeds'])} seeds, data {found['audit_digest'][:12]}",
+        highlight=False,
+    )
+    if found["pretraining"]:
+        console.print(f"fine-tuned from {found['pretraining']['bundle']}: {found['pretraining']['data']}")
+    table = Table("", "ACC", "UF1", "UAR")
+    for title, rows in (("this run", found), ("shuffled labels", found["controls"]["shuffled"])):
+        if rows is not None:
+            table.add_row(title, *(_cell(rows[name]) for name in ("acc", "uf1", "uar")))
+    table.add_row("majority", *(f"{found['controls']['majority'][name]:.4f}" for name in ("acc", "uf1", "uar")))
+    console.print(table)
+
+
+def _cell(values: dict[str, Any]) -> str:
+    if values["mean"] is None:
+        return "-"
+    spread = "" if values["sd"] is None else f" ± {values['sd']:.4f}"
+    interval = "" if values["ci95"] is None else f" [{values['ci95'][0]:.3f}, {values['ci95'][1]:.3f}]"
+    return f"{values['mean']:.4f}{spread}{interval}"
