@@ -18,7 +18,7 @@ from tsfmicro.errors import UsageError
 from tsfmicro.models.config import ModelConfig
 from tsfmicro.runners import load
 from tsfmicro.synthetic.pairs import HARD, USUAL
-from tsfmicro.training import crop_commands, dataset_commands, loso_commands
+from tsfmicro.training import crop_commands, dataset_commands, fit_commands, loso_commands, report_commands
 from tsfmicro.training.demonstration import PORTRAIT_NOTE, Request, train_demonstration
 from tsfmicro.training.evaluate import HeldOutResult, evaluate_held_out
 from tsfmicro.training.faces import astronaut, load_people
@@ -36,6 +36,8 @@ app = typer.Typer(
 dataset_commands.attach(app)
 crop_commands.attach(app)
 loso_commands.attach(app)
+fit_commands.attach(app)
+report_commands.attach(app)
 
 _AMPLITUDES = (3.0, 2.0)
 _SIZES = ("base", "small")

@@ -101,7 +101,7 @@ def loso(
     target = device_of(device)
     start = None if init is None else read_bundle(init)
     console = Console(stderr=True)
-    _, crops = prepared(dataset, root, protocol, cache or out / "crops", exclude_list, layout, faces, workers)
+    audited, crops = prepared(dataset, root, protocol, cache or out / "crops", exclude_list, layout, faces, workers)
     samples = load_samples(crops)
     config = ModelConfig(size=size, fusion=fusion, classes=len(samples.classes))
     make_network = network_maker(config, samples.classes, start)
@@ -123,7 +123,7 @@ def loso(
                 console.print(f"fold {done}/{total}")
 
         finished = run_all(out, plan, samples, make_network, device=target, on_fold=on_fold)
-    found = write_result(out, plan, samples, finished)
+    found = write_result(out, plan, samples, finished, audited.to_dict())
     if as_json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
@@ -146,6 +146,8 @@ def _show(found: dict[str, Any], console: Console) -> None:
     )
     if found["pretraining"]:
         console.print(f"fine-tuned from {found['pretraining']['bundle']}: {found['pretraining']['data']}")
+    if found["audit"] and not found["audit"]["matches"]:
+        console.print("this copy differs from the published counts: tsf-train audit says how", highlight=False)
     table = Table("", "ACC", "UF1", "UAR")
     for title, rows in (("this run", found), ("shuffled labels", found["controls"]["shuffled"])):
         if rows is not None:

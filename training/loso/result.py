@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,13 @@ from tsfmicro.training.loso.samples import Samples
 from tsfmicro.training.loso.spec import STAMP, Mode
 from tsfmicro.values import AnyArray
 
+_AUDITED = ("source", "samples", "matches", "explanation", "missing_frames", "clips_without_frames")
 _METRICS = ("acc", "uf1", "uar")
 
 
-def result_of(plan: Plan, samples: Samples, finished: Finished) -> dict[str, Any]:
+def result_of(
+    plan: Plan, samples: Samples, finished: Finished, audit: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Everything worth keeping about a run, as plain JSON values."""
     is_paper = plan.spec.mode is Mode.PAPER
     names = samples.classes
@@ -62,6 +65,7 @@ def result_of(plan: Plan, samples: Samples, finished: Finished) -> dict[str, Any
         "chosen_epochs": {
             str(seed): [f.chosen_epoch for f in _of_seed(finished.folds, seed)] for seed in plan.spec.seeds
         },
+        "audit": None if audit is None else {name: audit[name] for name in _AUDITED},
         "failed_folds": [asdict(failure) for failure in finished.failures],
     }
 
@@ -132,9 +136,11 @@ def _parts(samples: Samples, folds: Sequence[FoldResult], seed: int) -> dict[str
     return by_part(truth, predicted, parts, len(samples.classes))
 
 
-def write_result(out: Path, plan: Plan, samples: Samples, finished: Finished) -> dict[str, Any]:
+def write_result(
+    out: Path, plan: Plan, samples: Samples, finished: Finished, audit: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Write both files, each whole or not at all, and give the result back."""
-    found = result_of(plan, samples, finished)
+    found = result_of(plan, samples, finished, audit)
     _write_predictions(out / "predictions.csv", plan, samples, finished.folds)
     partial = out / "result.json.part"
     partial.write_text(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
