@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +18,7 @@ from tsfmicro.bundle import read_bundle
 from tsfmicro.errors import TsfError
 from tsfmicro.models.config import ModelConfig
 from tsfmicro.training.crop_commands import FacesOption, WorkersOption, prepared
+from tsfmicro.training.crops.cache import open_cache
 from tsfmicro.training.dataset_commands import (
     DatasetOption,
     ExcludeOption,
@@ -23,6 +26,7 @@ from tsfmicro.training.dataset_commands import (
     ProtocolOption,
     RootOption,
 )
+from tsfmicro.training.loso.cross import cross_plan, run_cross
 from tsfmicro.training.loso.networks import device_of, network_maker, pretraining_note
 from tsfmicro.training.loso.result import write_result
 from tsfmicro.training.loso.run import Plan, begin
@@ -31,10 +35,38 @@ from tsfmicro.training.loso.samples import load_samples
 from tsfmicro.training.loso.spec import LosoSpec, Mode, Precision, Select
 
 _DEFAULTS = LosoSpec()
+_SEEDS = len(_DEFAULTS.seeds)
+
+SelectOption = Annotated[Select, typer.Option("--select", help="Who chooses the epoch in honest mode.")]
+EpochsOption = Annotated[int, typer.Option("--epochs", min=1, help="Fixed in advance; with --select inner, the most.")]
+InnerOption = Annotated[
+    int, typer.Option("--inner-subjects", min=1, help="People that choose the epoch with --select inner.")
+]
+SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, counted from 0.")]
+ShuffledOption = Annotated[
+    int, typer.Option("--shuffled-seeds", min=0, help="Seeds run again on shuffled labels, as a control.")
+]
+SizeOption = Annotated[str, typer.Option("--size", help="Network: base or small.")]
+FusionOption = Annotated[str, typer.Option("--fusion", help="Where the branches meet; see tsf-train models.")]
+InitOption = Annotated[Path | None, typer.Option("--init", help="Bundle to fine-tune, said in every report.")]
+BatchOption = Annotated[int, typer.Option("--batch", min=1)]
+RateOption = Annotated[float, typer.Option("--learning-rate", help="Of AdamW.")]
+DecayOption = Annotated[float, typer.Option("--weight-decay", min=0, help="Of AdamW.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+PrecisionOption = Annotated[Precision, typer.Option("--precision", help="Of training; evaluation is fp32.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="CPU threads of the network.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 def attach(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
+    app.command(
+        epilog=(
+            "Example:\n\n    tsf-train cross --train crops/casme2 --test crops/samm --out runs/casme2-to-samm\n\n"
+            "Both were cut with tsf-train prepare, under protocols with the same classes, such as casme2_3c_tsf and "
+            "samm_3c_tsf."
+        )
+    )(cross)
     app.command(
         epilog=(
             "Examples:\n\n    tsf-train loso --dataset casme2 --root ~/CASME2 --protocol casme2_5c_tsf "
@@ -60,27 +92,21 @@ def loso(
     mode: Annotated[Mode, typer.Option(help="paper chooses the epoch on the person it tests: an upper bound.")] = (
         _DEFAULTS.mode
     ),
-    select: Annotated[Select, typer.Option(help="Who chooses the epoch in honest mode.")] = _DEFAULTS.select,
-    epochs: Annotated[int, typer.Option(min=1, help="Fixed in advance; with --select inner, the most.")] = (
-        _DEFAULTS.epochs
-    ),
-    inner_subjects: Annotated[int, typer.Option(min=1, help="People that choose the epoch with --select inner.")] = (
-        _DEFAULTS.inner_subjects
-    ),
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, counted from 0.")] = len(_DEFAULTS.seeds),
-    shuffled_seeds: Annotated[int, typer.Option(min=0, help="Seeds run again on shuffled labels, as a control.")] = (
-        _DEFAULTS.shuffled_seeds
-    ),
-    size: Annotated[str, typer.Option(help="Network: base or small.")] = _DEFAULTS.size,
-    fusion: Annotated[str, typer.Option(help="Where the branches meet; see tsf-train models.")] = _DEFAULTS.fusion,
-    init: Annotated[Path | None, typer.Option(help="Bundle to fine-tune, said in every report.")] = None,
-    batch: Annotated[int, typer.Option(min=1)] = _DEFAULTS.batch,
-    learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = _DEFAULTS.learning_rate,
-    weight_decay: Annotated[float, typer.Option(min=0, help="Of AdamW.")] = _DEFAULTS.weight_decay,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    precision: Annotated[Precision, typer.Option(help="Of training; evaluation is fp32.")] = _DEFAULTS.precision,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the network.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    select: SelectOption = _DEFAULTS.select,
+    epochs: EpochsOption = _DEFAULTS.epochs,
+    inner_subjects: InnerOption = _DEFAULTS.inner_subjects,
+    seeds: SeedsOption = _SEEDS,
+    shuffled_seeds: ShuffledOption = _DEFAULTS.shuffled_seeds,
+    size: SizeOption = _DEFAULTS.size,
+    fusion: FusionOption = _DEFAULTS.fusion,
+    init: InitOption = None,
+    batch: BatchOption = _DEFAULTS.batch,
+    learning_rate: RateOption = _DEFAULTS.learning_rate,
+    weight_decay: DecayOption = _DEFAULTS.weight_decay,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = _DEFAULTS.precision,
+    threads: ThreadsOption = 1,
+    as_json: JsonOption = False,
 ) -> None:
     """Leave one subject out: RUN/result.json and RUN/predictions.csv with intervals and controls."""
     torch.set_num_threads(threads)
@@ -107,21 +133,7 @@ def loso(
     make_network = network_maker(config, samples.classes, start)
     plan = Plan(spec, crops.index, pretraining_note(start))
     begin(out, plan)
-    with Progress(
-        TextColumn("folds"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task("")
-
-        def on_fold(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-            if not console.is_terminal:
-                console.print(f"fold {done}/{total}")
-
+    with _counted("fold", console) as on_fold:
         finished = run_all(out, plan, samples, make_network, device=target, on_fold=on_fold)
     found = write_result(out, plan, samples, finished, audited.to_dict())
     if as_json:
@@ -136,6 +148,77 @@ def loso(
         )
 
 
+def cross(
+    train: Annotated[Path, typer.Option(help="Crops of tsf-train prepare to learn from.")],
+    test: Annotated[Path, typer.Option(help="Crops of another data set to test on.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; the same command goes on with it.")],
+    select: SelectOption = _DEFAULTS.select,
+    epochs: EpochsOption = _DEFAULTS.epochs,
+    inner_subjects: InnerOption = _DEFAULTS.inner_subjects,
+    seeds: SeedsOption = _SEEDS,
+    shuffled_seeds: ShuffledOption = _DEFAULTS.shuffled_seeds,
+    size: SizeOption = _DEFAULTS.size,
+    fusion: FusionOption = _DEFAULTS.fusion,
+    init: InitOption = None,
+    batch: BatchOption = _DEFAULTS.batch,
+    learning_rate: RateOption = _DEFAULTS.learning_rate,
+    weight_decay: DecayOption = _DEFAULTS.weight_decay,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = _DEFAULTS.precision,
+    threads: ThreadsOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Train on one data set and test on another: RUN/result.json and RUN/predictions.csv."""
+    torch.set_num_threads(threads)
+    spec = LosoSpec(
+        select=select,
+        epochs=epochs,
+        inner_subjects=inner_subjects,
+        seeds=tuple(range(seeds)),
+        shuffled_seeds=min(shuffled_seeds, seeds),
+        size=size,
+        fusion=fusion,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        batch=batch,
+        precision=precision,
+    )
+    target = device_of(device)
+    start = None if init is None else read_bundle(init)
+    learn_from, try_on = (open_cache(folder, writable=False) for folder in (train, test))
+    plan = cross_plan(spec, learn_from.index, try_on.index, pretraining_note(start))
+    seen, unseen = load_samples(learn_from), load_samples(try_on)
+    config = ModelConfig(size=size, fusion=fusion, classes=len(seen.classes))
+    make_network = network_maker(config, seen.classes, start)
+    with _counted("seed", Console(stderr=True)) as on_seed:
+        found = run_cross(out, plan, seen, unseen, make_network, device=target, on_seed=on_seed)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        _show(found, Console())
+
+
+@contextmanager
+def _counted(unit: str, console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A bar with the time left on a terminal, a line each elsewhere."""
+    with Progress(
+        TextColumn(f"{unit}s"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task("")
+
+        def count(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+            if not console.is_terminal:
+                console.print(f"{unit} {done}/{total}")
+
+        yield count
+
+
 def _show(found: dict[str, Any], console: Console) -> None:
     if found["stamp"]:
         console.print(f"*** {found['stamp']} ***", style="bold red", highlight=False)
@@ -144,6 +227,10 @@ def _show(found: dict[str, Any], console: Console) -> None:
         f"{len(found['seeds'])} seeds, data {found['audit_digest'][:12]}",
         highlight=False,
     )
+    if "trained_on" in found:
+        console.print(
+            f"trained on {found['trained_on']['dataset']}, {found['trained_on']['protocol']}", highlight=False
+        )
     if found["pretraining"]:
         console.print(f"fine-tuned from {found['pretraining']['bundle']}: {found['pretraining']['data']}")
     if found["audit"] and not found["audit"]["matches"]:

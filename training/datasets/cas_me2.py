@@ -11,7 +11,14 @@ from tsfmicro.labels import ClassProtocol
 from tsfmicro.training.datasets.adapter import Adapter, read_key_frames
 from tsfmicro.training.datasets.frames import Identified, Key
 from tsfmicro.training.datasets.rows import Annotations, Dropped, Row
-from tsfmicro.training.datasets.tables import Sheet, frame_number, no_annotation, read_sheets, table_files
+from tsfmicro.training.datasets.tables import (
+    Sheet,
+    frame_number,
+    no_annotation,
+    normalised,
+    read_sheets,
+    table_files,
+)
 
 _KIND = re.compile(r"(micro|macro)[- ]?expression", re.IGNORECASE)
 _SUBJECT, _CLIP, _ONSET, _APEX, _OFFSET, _AU, _EMOTION, _KIND_COLUMN = range(8)
@@ -79,6 +86,8 @@ def _subject_folders(book: Sequence[Sheet]) -> dict[str, str]:
         for row in sheet.cells:
             names = [cell.lower() for cell in row if re.fullmatch(r"s\d+", cell, re.IGNORECASE)]
             numbers = [cell for cell in row if cell.isdigit()]
+            if not names and len(numbers) == 2 and "rule1" in normalised(sheet.name):
+                names, numbers = [f"s{int(numbers[1])}"], numbers[:1]
             if len(names) == 1 and len(numbers) == 1 and frame_number(numbers[0]) is not None:
                 pairs.setdefault(str(int(numbers[0])), names[0])
     return pairs

@@ -73,7 +73,7 @@ def run_fold(
         return _test_selected(learner, held_out, subject, spec, seed)
     learned = learn(learner, spec, inner)
     logits = learner.logits(held_out.crops)
-    return _result(learner, held_out, subject, seed, logits, learned.chosen_epoch, learned.curve, None)
+    return answer(learner, held_out, subject, seed, logits, learned.chosen_epoch, learned.curve)
 
 
 def _test_selected(learner: Learner, held_out: Samples, subject: str, spec: LosoSpec, seed: int) -> FoldResult:
@@ -90,7 +90,7 @@ def _test_selected(learner: Learner, held_out: Samples, subject: str, spec: Loso
         f1 = _fold_f1(truth, logits.argmax(1))
         if f1 > best_f1:
             best_f1 = f1
-            best = _result(learner, held_out, subject, seed, logits, curve[-1].number, (), None)
+            best = answer(learner, held_out, subject, seed, logits, curve[-1].number, ())
         if right == len(truth):
             break
     assert best is not None  # at least one epoch was run
@@ -107,7 +107,7 @@ def _fold_f1(truth: AnyArray, predicted: AnyArray) -> float:
     return float(np.mean(values))
 
 
-def _result(
+def answer(
     learner: Learner,
     held_out: Samples,
     subject: str,
@@ -115,8 +115,9 @@ def _result(
     logits: Float64Array,
     chosen: int,
     curve: tuple[Epoch, ...],
-    most: int | None,
+    most: int | None = None,
 ) -> FoldResult:
+    """What a trained network says about held-out clips, with where it comes from."""
     return FoldResult(
         seed=seed,
         subject=subject,

@@ -26,9 +26,21 @@ _METRICS = ("acc", "uf1", "uar")
 
 
 def result_of(
-    plan: Plan, samples: Samples, finished: Finished, audit: Mapping[str, Any] | None = None
+    plan: Plan,
+    samples: Samples,
+    finished: Finished,
+    audit: Mapping[str, Any] | None = None,
+    blind: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """Everything worth keeping about a run, as plain JSON values."""
+    """Everything worth keeping about a run, as plain JSON values.
+
+    Args:
+        plan: the run.
+        samples: the clips that were tested.
+        finished: what the folds said.
+        audit: of the data set, as JSON values.
+        blind: answers of the majority control; by default for each clip the majority among everybody else's.
+    """
     is_paper = plan.spec.mode is Mode.PAPER
     names = samples.classes
     matrices = {seed: _pooled(_of_seed(finished.folds, seed), len(names)) for seed in plan.spec.seeds}
@@ -41,12 +53,13 @@ def result_of(
     complete = not finished.failures
     labels = [samples.classes.index(entry.label) for entry in samples.entries]
     people = [entry.subject for entry in samples.entries]
-    blind = scores(confusion(labels, majority(labels, people), len(names)))
+    answers = majority(labels, people) if blind is None else blind
+    blindly = scores(confusion(labels, answers, len(names)))
     shuffled = [
         _scores(_pooled(_of_seed(finished.shuffled, seed), len(names)), names)
         for seed in plan.spec.seeds[: plan.spec.shuffled_seeds]
     ]
-    return {
+    found = {
         **plan.to_dict(),
         "mode": plan.spec.mode.value,
         "seeds": list(plan.spec.seeds),
@@ -56,7 +69,7 @@ def result_of(
         "classes": {name: labels.count(i) for i, name in enumerate(names)},
         **{name: _summary(name, list(per_seed.values()), intervals) for name in _METRICS},
         "controls": {
-            "majority": blind.to_dict(),
+            "majority": blindly.to_dict(),
             "shuffled": {name: _summary(name, shuffled, None) for name in _METRICS} if shuffled else None,
         },
         "confusion": {str(seed): counts.tolist() for seed, counts in matrices.items()},
@@ -68,6 +81,7 @@ def result_of(
         "audit": None if audit is None else {name: audit[name] for name in _AUDITED},
         "failed_folds": [asdict(failure) for failure in finished.failures],
     }
+    return dict(json.loads(json.dumps(found, allow_nan=False)))  # as the file will read: lists, not tuples
 
 
 def _of_seed(folds: Sequence[FoldResult], seed: int) -> list[FoldResult]:
@@ -137,10 +151,15 @@ def _parts(samples: Samples, folds: Sequence[FoldResult], seed: int) -> dict[str
 
 
 def write_result(
-    out: Path, plan: Plan, samples: Samples, finished: Finished, audit: Mapping[str, Any] | None = None
+    out: Path,
+    plan: Plan,
+    samples: Samples,
+    finished: Finished,
+    audit: Mapping[str, Any] | None = None,
+    blind: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Write both files, each whole or not at all, and give the result back."""
-    found = result_of(plan, samples, finished, audit)
+    found = result_of(plan, samples, finished, audit, blind)
     _write_predictions(out / "predictions.csv", plan, samples, finished.folds)
     partial = out / "result.json.part"
     partial.write_text(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

@@ -82,7 +82,7 @@ def begin(out: Path, plan: Plan) -> None:
     if out.exists() and any(entry.name != "crops" for entry in out.iterdir()):
         raise UsageError(f"{out} is not empty and holds no run; name a new folder as --out")
     out.mkdir(parents=True, exist_ok=True)
-    _write(path, text)
+    write_whole(path, text)
 
 
 def run(
@@ -130,7 +130,7 @@ def run(
             failures.append(Failure(seed, subject, f"{type(error).__name__}: {error}"))
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, json.dumps(result.to_dict()) + "\n")
+        write_whole(path, json.dumps(result.to_dict()) + "\n")
         done[control].append(result)
     on_fold(len(jobs), len(jobs))
     return Finished(tuple(done[False]), tuple(done[True]), tuple(failures))
@@ -156,7 +156,7 @@ def _read(path: Path) -> FoldResult:
         raise SourceError(f"{path} is damaged ({error}); remove it and run again") from error
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """All or nothing: a process that is killed leaves no half of a file."""
     partial = path.with_name(f"{path.name}.part")
     partial.write_text(text, encoding="utf-8")

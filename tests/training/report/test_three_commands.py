@@ -105,6 +105,21 @@ def test_paper_mode_is_stamped_and_makes_no_bundle(prompt: Prompt, tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny_network")
+def test_between_data_sets_as_typed(prompt: Prompt, tmp_path: Path) -> None:
+    roots = {"casme2": casme2.write(tmp_path / "CASME2"), "csv": others.write_plain(tmp_path / "own", labels=LABELS)}
+    for dataset, root in roots.items():
+        words = ("--dataset", dataset, "--root", root, "--protocol", "casme2_5c_tsf", "--faces", "dataset")
+        assert prompt("tsf-train", "prepare", *words, "--out", tmp_path / dataset).code == 0
+    typed = ("tsf-train", "cross", "--train", tmp_path / "csv", "--test", tmp_path / "casme2", "--epochs", 2)
+    done = prompt(*typed, "--seeds", 1, "--out", tmp_path / "run", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert (found["dataset"], found["trained_on"]["dataset"], found["samples"]) == ("casme2", "csv", 34)
+    prompt(*typed[:5], tmp_path / "nowhere", "--out", tmp_path / "x").assert_refused(3, "tsf-train prepare")
+
+
+@pytest.mark.slow
 def test_with_the_true_network_to_a_bundle_that_runs(prompt: Prompt, tmp_path: Path) -> None:
     root, run, bundle = tmp_path / "own", tmp_path / "run", tmp_path / "own.tsf"
     others.write_plain(root, labels=LABELS, people=2, per_label=1)
