@@ -64,6 +64,31 @@ def stages(
     _finish(json_file, "stages", rows, {"source": Path(source).name, "rounds": rounds, "max_frames": max_frames})
 
 
+@app.command(epilog="Example:\n\n    tsf-bench training --size base --batch 8 --precision bf16 --json results.json")
+def training(
+    size: Annotated[str, typer.Option(help="Network: base or small.")] = "base",
+    batch: Annotated[int, typer.Option(help="Pairs a step.", min=2)] = 32,
+    rounds: Annotated[int, typer.Option(help="How often the two are alternated.", min=1)] = 5,
+    precision: Annotated[str, typer.Option(help="Of the training loop: fp32 or bf16.")] = "fp32",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+) -> None:
+    """Time the training loop beside a plain float32 loop over the same network."""
+    # torch takes seconds to import: the other scenarios do without.
+    import torch
+
+    from tsfmicro.benchmarks.learning import run_training
+    from tsfmicro.training.loso.spec import Precision
+
+    if precision not in set(Precision):
+        raise UsageError(f"--precision is {precision!r}; expected {' or '.join(Precision)}")
+    torch.set_num_threads(threads)
+    rows = run_training(size, batch, rounds, Precision(precision), device)
+    settings = {"size": size, "batch": batch, "precision": precision, "device": device, "threads": threads}
+    _finish(json_file, "training", rows, {**settings, "torch": torch.__version__})
+
+
 @app.command(epilog="Example:\n\n    tsf-bench readme")
 def readme(
     document: Annotated[Path, typer.Argument(help="Document with the marks of the figures.")] = Path("README.md"),
