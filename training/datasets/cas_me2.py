@@ -13,10 +13,10 @@ from tsfmicro.training.datasets.frames import Identified, Key
 from tsfmicro.training.datasets.rows import Annotations, Dropped, Row
 from tsfmicro.training.datasets.tables import (
     Sheet,
+    books_in,
     frame_number,
     no_annotation,
     normalised,
-    read_sheets,
     table_files,
 )
 
@@ -38,8 +38,7 @@ def read(root: Path, _: ClassProtocol) -> Annotations:
     """
     files = table_files(root)
     best: tuple[list[tuple[str, ...]], Sheet, list[Sheet]] = ([], Sheet(root, "", ()), [])
-    for path in files:
-        sheets = read_sheets(path)
+    for sheets in books_in(files):
         for sheet in sheets:
             records = [row for row in sheet.cells if len(row) > _KIND_COLUMN and _KIND.match(row[_KIND_COLUMN])]
             if len(records) > len(best[0]):

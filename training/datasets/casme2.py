@@ -9,7 +9,7 @@ from tsfmicro.labels import ClassProtocol
 from tsfmicro.training.datasets.adapter import Adapter, read_key_frames
 from tsfmicro.training.datasets.frames import Identified, Key
 from tsfmicro.training.datasets.rows import Annotations, Dropped, Row
-from tsfmicro.training.datasets.tables import Table, find_table, no_annotation, read_sheets, table_files
+from tsfmicro.training.datasets.tables import Table, find_table, no_annotation, sheets_in, table_files
 
 SHEET_ROWS = 255
 _COLUMNS = {
@@ -32,12 +32,7 @@ def read(root: Path, protocol: ClassProtocol) -> Annotations:
         UsageError: if no sheet of CASME II is found.
     """
     files = table_files(root)
-    found = [
-        table
-        for path in files
-        for sheet in read_sheets(path)
-        if (table := _table(find_table(sheet, _COLUMNS, _OPTIONAL)))
-    ]
+    found = [table for sheet in sheets_in(files) if (table := _table(find_table(sheet, _COLUMNS, _OPTIONAL)))]
     if not found:
         wanted = "a sheet with Subject, Filename, OnsetFrame, ApexFrame, OffsetFrame, Estimated Emotion"
         raise no_annotation("CASME II", root, f"{wanted} (CASME2-coding-20190701.xlsx)", files)

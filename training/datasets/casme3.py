@@ -11,7 +11,7 @@ from tsfmicro.labels import ClassProtocol
 from tsfmicro.training.datasets.adapter import Adapter, exactly, read_key_frames
 from tsfmicro.training.datasets.frames import Identified, Key
 from tsfmicro.training.datasets.rows import Annotations, Dropped, Repair, Row
-from tsfmicro.training.datasets.tables import Sheet, Table, find_table, no_annotation, read_sheets, table_files
+from tsfmicro.training.datasets.tables import Sheet, Table, find_table, no_annotation, sheets_in, table_files
 
 _KEY_FRAMES = {"subject": ("subject",), "filename": ("filename",), "onset": ("onset",), "apex": ("apex",),
                "offset": ("offset",)}  # fmt: skip
@@ -34,7 +34,7 @@ def read_part_a(root: Path, _: ClassProtocol) -> Annotations:
         UsageError: if no such sheet is found.
     """
     files = table_files(root)
-    sheets = [sheet for path in files for sheet in read_sheets(path)]
+    sheets = sheets_in(files)
     found = [t for sheet in sheets if (t := _table(sheet, _LABELLED)) and not _NOT_MICRO.search(sheet.path.name)]
     if not found:
         wanted = "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx, with Subject as spNO.1 and emotion"
@@ -157,7 +157,7 @@ def read_part_c(root: Path, _: ClassProtocol) -> Annotations:
         UsageError: if no such sheet is found.
     """
     files = table_files(root)
-    found = [t for path in files for sheet in read_sheets(path) if (t := find_table(sheet, _PART_C, _AU))]
+    found = [t for sheet in sheets_in(files) if (t := find_table(sheet, _PART_C, _AU))]
     if not found:
         wanted = "CAS(ME)3_part_C_ME.xlsx, with sub, count, onset, offset, emotion"
         raise no_annotation("CAS(ME)^3 part C", root, wanted, files)

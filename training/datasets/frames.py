@@ -15,6 +15,8 @@ _LAST_INTEGER = re.compile(r"(\d+)(?!.*\d)")
 _LEAF_AFTER = 48
 """Pictures without a folder among them after which a folder is taken for one of frames: videos of CAS(ME)^3 have
 thousands of files, and there are thousands of videos."""
+_MAX_DEPTH = 12
+"""Deeper than any release, so that a link in a circle ends."""
 _ENOUGH = 0.9
 """Share of the best layout's clips that the preferred kind must hold to be chosen before it."""
 
@@ -83,7 +85,7 @@ def _leaves(folder: Path, parts: tuple[str, ...]) -> Iterator[Leaf]:
         raise SourceError(f"{folder} cannot be read: {error.strerror}") from error
     if first or not inner:
         yield Leaf(folder, parts, first)
-    for name in inner:
+    for name in inner if len(parts) < _MAX_DEPTH else ():
         yield from _leaves(folder / name, (*parts, name))
 
 

@@ -16,7 +16,7 @@ from tsfmicro.training.datasets import casme2, samm, smic
 from tsfmicro.training.datasets.adapter import Adapter
 from tsfmicro.training.datasets.frames import Identified, Key
 from tsfmicro.training.datasets.rows import Annotations, Dropped, Row
-from tsfmicro.training.datasets.tables import read_sheets, table_files
+from tsfmicro.training.datasets.tables import sheets_in, table_files
 
 LIST_ROWS = 442
 DATABASES = {"smic": "smic_hs", "casme2": "casme2", "samm": "samm"}
@@ -42,15 +42,14 @@ def is_megc(protocol: ClassProtocol) -> bool:
 def find_list(root: Path) -> tuple[Path, tuple[Listed, ...]] | None:
     """The official list below ``root``, found by content; of several the longest."""
     found: list[tuple[Path, tuple[Listed, ...]]] = []
-    for path in table_files(root):
-        for sheet in read_sheets(path):
-            lines = tuple(
-                Listed(row[0].lower(), row[1], row[2], row[3])
-                for row in sheet.cells
-                if len(row) >= 4 and row[0].lower() in DATABASES and row[3] in {"0", "1", "2"}
-            )
-            if lines:
-                found.append((path, lines))
+    for sheet in sheets_in(table_files(root)):
+        lines = tuple(
+            Listed(row[0].lower(), row[1], row[2], row[3])
+            for row in sheet.cells
+            if len(row) >= 4 and row[0].lower() in DATABASES and row[3] in {"0", "1", "2"}
+        )
+        if lines:
+            found.append((sheet.path, lines))
     return max(found, key=lambda item: (len(item[1]), item[0].name), default=None)
 
 

@@ -12,7 +12,7 @@ from tsfmicro.labels import ClassProtocol
 from tsfmicro.training.datasets.adapter import Adapter, read_key_frames
 from tsfmicro.training.datasets.frames import Identified, Key
 from tsfmicro.training.datasets.rows import Annotations, Dropped, Row
-from tsfmicro.training.datasets.tables import Table, find_table, no_annotation, read_sheets, table_files
+from tsfmicro.training.datasets.tables import Table, find_table, no_annotation, sheets_in, table_files
 
 _COLUMNS = {
     "subject": ("subject",),
@@ -35,7 +35,7 @@ def read(root: Path, _: ClassProtocol) -> Annotations:
         UsageError: if there is none, or more than one.
     """
     files = table_files(root)
-    found = [t for path in files for sheet in read_sheets(path) if (t := find_table(sheet, _COLUMNS, _OPTIONAL))]
+    found = [t for sheet in sheets_in(files) if (t := find_table(sheet, _COLUMNS, _OPTIONAL))]
     found = [t for t in found if t.columns & {"apex", "offset"}]
     if not found:
         wanted = "a CSV with the columns subject, clip, onset, apex, offset, emotion (apex or offset may be missing)"

@@ -12,7 +12,7 @@ from tsfmicro.training.datasets.adapter import Adapter, read_key_frames
 from tsfmicro.training.datasets.errata import apply_errata, load_errata
 from tsfmicro.training.datasets.frames import Identified, Key
 from tsfmicro.training.datasets.rows import Annotations, Dropped, Note, Repair, Row
-from tsfmicro.training.datasets.tables import Table, find_table, frame_number, no_annotation, read_sheets, table_files
+from tsfmicro.training.datasets.tables import Table, find_table, frame_number, no_annotation, sheets_in, table_files
 
 _FRAMES = {
     "subject": ("subject",),
@@ -78,10 +78,7 @@ def _with_micro(row: Row, micro: Row) -> tuple[Row, Repair | None]:
 def _find(root: Path, columns: Mapping[str, tuple[str, ...]], title: str, wanted: str) -> Table:
     files = table_files(root)
     found = [
-        table
-        for path in files
-        for sheet in read_sheets(path)
-        if (table := find_table(sheet, columns, _OPTIONAL)) and _is_samm(table)
+        table for sheet in sheets_in(files) if (table := find_table(sheet, columns, _OPTIONAL)) and _is_samm(table)
     ]
     if not found:
         raise no_annotation(title, root, wanted, files)

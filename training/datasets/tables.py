@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from openpyxl import load_workbook
 from tsfmicro.errors import SourceError, UsageError
 
 TABLE_SUFFIXES = frozenset({".xlsx", ".xlsm", ".xls", ".csv", ".tsv", ".txt"})
+_LOG = logging.getLogger(__name__)
 _HEADER_ROWS = 60
 """How far down a header is looked for; SAMM has 13 rows of notes above it."""
 _MAX_TEXT_BYTES = 32 << 20
@@ -108,6 +110,23 @@ def read_sheets(path: Path) -> list[Sheet]:
     except Exception as error:  # three parsers, each with failures of its own, on files from anywhere
         raise SourceError(f"{path} cannot be read as a table: {error}; save it again as .xlsx or .csv") from error
     return [Sheet(path, name, cells) for name, rows in found.items() if (cells := _text_of(rows))]
+
+
+def books_in(files: Sequence[Path]) -> Iterator[list[Sheet]]:
+    """The sheets of each file that can be read; another is said in the log and passed over.
+
+    A data set's folder holds other people's tables too, and a damaged one must not hide the annotation beside it.
+    """
+    for path in files:
+        try:
+            yield read_sheets(path)
+        except SourceError as error:
+            _LOG.warning("passed over: %s", error)
+
+
+def sheets_in(files: Sequence[Path]) -> list[Sheet]:
+    """All sheets of all readable files."""
+    return [sheet for book in books_in(files) for sheet in book]
 
 
 def _read_xlsx(path: Path) -> dict[str, list[Sequence[Any]]]:

@@ -15,6 +15,7 @@ from tsfmicro.training.datasets.load import DATASETS, load
 from tsfmicro.training.datasets.rows import Clip, Row
 from tsfmicro.training.fixtures import casme2, casme3, others, samm
 from tsfmicro.training.fixtures.trees import TREES, write_tree
+from tsfmicro.training.fixtures.workbook import write_xlsx
 
 PROTOCOL = {
     "casme2": "casme2_5c_tsf", "samm": "samm_5c_tsf", "samm_lv": "samm_5c_tsf", "casme3a": "casme3a_7c_official",
@@ -249,3 +250,30 @@ def test_an_apex_in_a_copy_that_should_have_none_is_pointed_out(tmp_path: Path) 
     found = audited("casme2", tmp_path)
     assert len(found.data.clips) == 249
     assert "sub04/EP12_01f has an apex in this copy" in explain(found)[0]
+
+
+def test_other_peoples_and_damaged_tables_do_not_hide_the_annotation(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    casme2.write(tmp_path, layout="bare")
+    (tmp_path / "0-damaged.xlsx").write_bytes(b"PK\x03\x04 cut off")
+    (tmp_path / "landmarks.csv").write_text("frame,x,y\n1,2,3\n")
+    (tmp_path / "readme.txt").write_bytes(b"\xff\xfe\x00binary")
+    (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
+    samm.write(tmp_path / "beside", frames=False)
+    found = audited("casme2", tmp_path)
+    assert len(found.data.clips) == 34 and found.missing == ()
+    assert "0-damaged.xlsx cannot be read" in caplog.text
+    assert len(audited("samm", tmp_path).data.clips) == 20
+
+
+def test_numbers_only_naming_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = write_xlsx
+
+    def without_letters(path: Path, sheets: dict[str, list[list[object]]]) -> Path:
+        sheets["naming rule1"] = [[row[0], int(str(row[1]).removeprefix("s"))] for row in sheets["naming rule1"]]
+        return written(path, sheets)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(others, "write_xlsx", without_letters)
+    found = audited("cas_me2", others.write_cas_me2(tmp_path))
+    assert found.missing == () and found.data.subjects == ("s15", "s16", "s17")
