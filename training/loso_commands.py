@@ -16,7 +16,7 @@ from rich.table import Table
 
 from tsfmicro.bundle import read_bundle
 from tsfmicro.errors import TsfError
-from tsfmicro.models.config import ModelConfig
+from tsfmicro.labels import protocol as protocol_of
 from tsfmicro.training.crop_commands import FacesOption, WorkersOption, prepared
 from tsfmicro.training.crops.cache import open_cache
 from tsfmicro.training.dataset_commands import (
@@ -27,7 +27,7 @@ from tsfmicro.training.dataset_commands import (
     RootOption,
 )
 from tsfmicro.training.loso.cross import cross_plan, run_cross
-from tsfmicro.training.loso.networks import device_of, network_maker, pretraining_note
+from tsfmicro.training.loso.networks import device_of, model_config, network_maker, pretraining_note
 from tsfmicro.training.loso.result import write_result
 from tsfmicro.training.loso.run import Plan, begin
 from tsfmicro.training.loso.run import run as run_all
@@ -125,12 +125,12 @@ def loso(
         precision=precision,
     )
     target = device_of(device)
+    classes = protocol_of(protocol).classes
     start = None if init is None else read_bundle(init)
+    make_network = network_maker(model_config(size, fusion, len(classes)), classes, start)
     console = Console(stderr=True)
     audited, crops = prepared(dataset, root, protocol, cache or out / "crops", exclude_list, layout, faces, workers)
     samples = load_samples(crops)
-    config = ModelConfig(size=size, fusion=fusion, classes=len(samples.classes))
-    make_network = network_maker(config, samples.classes, start)
     plan = Plan(spec, crops.index, pretraining_note(start))
     begin(out, plan)
     with _counted("fold", console) as on_fold:
@@ -188,8 +188,7 @@ def cross(
     learn_from, try_on = (open_cache(folder, writable=False) for folder in (train, test))
     plan = cross_plan(spec, learn_from.index, try_on.index, pretraining_note(start))
     seen, unseen = load_samples(learn_from), load_samples(try_on)
-    config = ModelConfig(size=size, fusion=fusion, classes=len(seen.classes))
-    make_network = network_maker(config, seen.classes, start)
+    make_network = network_maker(model_config(size, fusion, len(seen.classes)), seen.classes, start)
     with _counted("seed", Console(stderr=True)) as on_seed:
         found = run_cross(out, plan, seen, unseen, make_network, device=target, on_seed=on_seed)
     if as_json:

@@ -16,7 +16,7 @@ from tsfmicro.training.crops.cache import CacheIndex
 from tsfmicro.training.loso.fold import FoldResult, answer
 from tsfmicro.training.loso.learn import Learner, MakeNetwork, learn, shuffled, split_inner
 from tsfmicro.training.loso.result import write_result
-from tsfmicro.training.loso.run import Finished, Plan, begin, fold_path, write_whole
+from tsfmicro.training.loso.run import Finished, Plan, begin, fold_path, read_fold, write_whole
 from tsfmicro.training.loso.samples import Samples
 from tsfmicro.training.loso.spec import LosoSpec, Mode
 
@@ -90,7 +90,7 @@ def run_cross(
         on_seed(number, len(jobs))
         path = fold_path(out, seed, _NAME, control=control)
         if path.is_file():
-            whole = FoldResult.from_dict(json.loads(path.read_text(encoding="utf-8")))
+            whole = read_fold(path)
         else:
             whole = _train_and_test(here, there, plan, make_network, seed=seed, control=control)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,6 +111,15 @@ def _train_and_test(
     learner = Learner(learn_on, plan.spec, plan.index.preprocess, make_network, seed=seed, name=_NAME)
     learned = learn(learner, plan.spec, inner)
     return answer(learner, test, _NAME, seed, learner.logits(test.crops), learned.chosen_epoch, learned.curve)
+
+
+def answers(out: Path, spec: LosoSpec) -> list[FoldResult]:
+    """What the network of the first seed said about the other data set.
+
+    Raises:
+        SourceError: if it cannot be read.
+    """
+    return [read_fold(fold_path(out, spec.seeds[0], _NAME))]
 
 
 def by_person(whole: FoldResult, test: Samples) -> list[FoldResult]:

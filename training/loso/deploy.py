@@ -29,7 +29,7 @@ from tsfmicro.training.crops.faces import Faces
 from tsfmicro.training.datasets.load import DATASETS
 from tsfmicro.training.loso.fold import FoldResult
 from tsfmicro.training.loso.learn import Learner, MakeNetwork
-from tsfmicro.training.loso.run import Plan, fold_path
+from tsfmicro.training.loso.run import Plan, fold_path, read_fold
 from tsfmicro.training.loso.samples import Samples
 from tsfmicro.training.loso.spec import LosoSpec, Mode
 from tsfmicro.training.revision import commit
@@ -82,20 +82,19 @@ def require_deployable(out: Path, result: dict[str, Any]) -> None:
         raise UsageError(
             f"{out} is a {result['stamp']}: it cannot calibrate a bundle; run tsf-train loso --mode honest"
         )
+    if "trained_on" in result:
+        raise UsageError(f"{out} was trained on another data set; only a tsf-train loso run can calibrate a bundle")
     if not result["complete"]:
         raise UsageError(f"{out} has failed folds; the same tsf-train loso command tries them again")
 
 
 def out_of_fold(out: Path, spec: LosoSpec, samples: Samples) -> list[FoldResult]:
-    """Folds of the first seed: every clip once, answered by a network that never saw the person."""
-    folds = []
-    for subject in samples.subjects:
-        path = fold_path(out, spec.seeds[0], subject)
-        try:
-            folds.append(FoldResult.from_dict(json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SourceError(f"{path} cannot be read ({error}); run tsf-train loso again") from error
-    return folds
+    """Folds of the first seed: every clip once, answered by a network that never saw the person.
+
+    Raises:
+        SourceError: if one cannot be read.
+    """
+    return [read_fold(fold_path(out, spec.seeds[0], subject)) for subject in samples.subjects]
 
 
 def deploy(

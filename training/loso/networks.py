@@ -8,12 +8,24 @@ import numpy as np
 import torch
 
 from tsfmicro.bundle import WEIGHTS_FILE, Bundle
-from tsfmicro.errors import BackendError, UsageError
+from tsfmicro.errors import BackendError, ContractError, UsageError
 from tsfmicro.models.config import ModelConfig
 from tsfmicro.models.network import TSFmicro, build
 from tsfmicro.training.loso.learn import MakeNetwork
 
 _LAST_LAYER = "head.classify."
+
+
+def model_config(size: str, fusion: str, classes: int) -> ModelConfig:
+    """The configuration that was asked for.
+
+    Raises:
+        UsageError: if there is no such member of the family.
+    """
+    try:
+        return ModelConfig(size=size, fusion=fusion, classes=classes)
+    except ContractError as error:
+        raise UsageError(f"--size {size} --fusion {fusion}: {error}; tsf-train models lists what there is") from error
 
 
 def network_maker(config: ModelConfig, labels: tuple[str, ...], start: Bundle | None) -> MakeNetwork:

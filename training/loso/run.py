@@ -113,7 +113,7 @@ def run(
         on_fold(number, len(jobs))
         path = fold_path(out, seed, subject, control=control)
         if path.is_file():
-            done[control].append(_read(path))
+            done[control].append(read_fold(path))
             continue
         try:
             result = run_fold(
@@ -149,11 +149,16 @@ def fold_path(out: Path, seed: int, subject: str, *, control: bool = False) -> P
     return out / "folds" / f"{'shuffled' if control else 'seed'}-{seed}" / f"{safe}.json"
 
 
-def _read(path: Path) -> FoldResult:
+def read_fold(path: Path) -> FoldResult:
+    """A fold that was kept.
+
+    Raises:
+        SourceError: if it is not there, or damaged.
+    """
     try:
         return FoldResult.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError) as error:
-        raise SourceError(f"{path} is damaged ({error}); remove it and run again") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{path} cannot be read ({error}); remove it and run again") from error
 
 
 def write_whole(path: Path, text: str) -> None:

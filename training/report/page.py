@@ -75,6 +75,7 @@ def _about(result: dict[str, Any]) -> str:
         ("data", f"{result['samples']} clips, {result['folds']} people, audit {result['audit_digest'][:16]}"),
         ("protocol", f"{result['protocol']}: {protocol(result['protocol']).note}"),
         ("crops", f"{result['faces']}, preprocessing {result['preprocess_digest'][:16]}"),
+        ("learned from", _learned_from(result)),
         ("network", f"TSFmicro {spec['size']}, fusion {spec['fusion']}"),
         ("training", f"{spec['epochs']} epochs, {chosen}; batch {spec['batch']}, AdamW {spec['learning_rate']:g}, "
                      f"weight decay {spec['weight_decay']:g}, {spec['precision']}; seeds {result['seeds']}"),
@@ -87,6 +88,13 @@ def _about(result: dict[str, Any]) -> str:
         notes += ["this copy of the data differs from the published counts", *result["audit"]["explanation"]]
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return _table(("", ""), lines) + (f'<ul class="note">{listed}</ul>' if notes else "")
+
+
+def _learned_from(result: dict[str, Any]) -> str:
+    other = result.get("trained_on")
+    if other is None:
+        return "everybody but the person who is tested"
+    return f"{other['dataset']}, {other['protocol']}, audit {other['audit_digest'][:16]}"
 
 
 def _scores(result: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from tsfmicro.errors import UsageError
 from tsfmicro.models.config import ModelConfig
 from tsfmicro.models.fused import FusedRecognizer
 from tsfmicro.models.network import build
+from tsfmicro.training.loso.cross import answers
 from tsfmicro.training.loso.deploy import out_of_fold, read_run
 from tsfmicro.training.loso.samples import Samples
 from tsfmicro.training.loso.spec import LosoSpec
@@ -41,7 +42,7 @@ def write_report(run: Path, samples: Samples, bundle: Bundle | None) -> Path:
         for seed, counts in result["confusion"].items()
     ]
     if result["complete"]:
-        folds = out_of_fold(run, spec, samples)
+        folds = answers(run, spec) if "trained_on" in result else out_of_fold(run, spec, samples)
         figures.append(FigureOnPage("Training", curves_figure(folds)))
         places = tsne_figure(folds, samples.classes)
         if places is not None:

@@ -116,6 +116,10 @@ def test_between_data_sets_as_typed(prompt: Prompt, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     found = json.loads(done.out)
     assert (found["dataset"], found["trained_on"]["dataset"], found["samples"]) == ("casme2", "csv", 34)
+    assert prompt("tsf-train", "report", tmp_path / "run", "--cache", tmp_path / "casme2").code == 0
+    assert "csv, casme2_5c_tsf, audit" in (tmp_path / "run" / "report.html").read_text()
+    refused = prompt("tsf-train", "fit", tmp_path / "run", "--out", tmp_path / "x.tsf")
+    refused.assert_refused(2, "trained on another data set")
     prompt(*typed[:5], tmp_path / "nowhere", "--out", tmp_path / "x").assert_refused(3, "tsf-train prepare")
 
 
@@ -141,6 +145,15 @@ def test_with_the_true_network_to_a_bundle_that_runs(prompt: Prompt, tmp_path: P
 def test_a_run_that_is_not_there_is_one_sentence(prompt: Prompt, tmp_path: Path) -> None:
     prompt("tsf-train", "fit", tmp_path / "no", "--out", tmp_path / "x.tsf").assert_refused(3, "tsf-train loso")
     prompt("tsf-train", "report", tmp_path / "no").assert_refused(3, "tsf-train loso")
+
+
+def test_a_network_that_does_not_exist_is_refused_before_crops_are_cut(prompt: Prompt, tmp_path: Path) -> None:
+    root = others.write_plain(tmp_path / "own", labels=LABELS, people=2, per_label=1)
+    prompt(
+        "tsf-train", "loso", "--dataset", "csv", "--root", root, "--protocol", "casme2_5c_tsf", "--out",
+        tmp_path / "run", "--size", "huge",
+    ).assert_refused(2, "--size huge", "tsf-train models")  # fmt: skip
+    assert not (tmp_path / "run").exists()
 
 
 def test_cuda_is_never_silently_replaced(prompt: Prompt, tmp_path: Path) -> None:
