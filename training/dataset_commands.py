@@ -1,4 +1,4 @@
-"""``tsf-train audit`` and ``tsf-train fixture``: a laboratory's first contact."""
+"""``tsf-train audit``, ``fixture`` and ``synthetic``: a laboratory's first contact."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tsfmicro.labels import protocol as protocol_of
 from tsfmicro.training.datasets.audit import Audit, explain
 from tsfmicro.training.datasets.audit import audit as look_up
 from tsfmicro.training.datasets.load import DATASETS, load
+from tsfmicro.training.faces import astronaut, load_people
+from tsfmicro.training.fixtures.synthetic import write_synthetic
 from tsfmicro.training.fixtures.trees import write_tree
 
+SYNTHETIC_PROTOCOL = "casme2_5c_tsf"
+"""The generator knows these five emotions."""
 _SHOWN = 12
 """Lines of each list a person is shown; --json has all."""
 
@@ -40,6 +45,7 @@ def attach(app: typer.Typer) -> None:
         )
     )(audit)
     app.command(epilog="Example:\n\n    tsf-train fixture casme2 --out invented")(fixture)
+    app.command(epilog="Example:\n\n    tsf-train synthetic --out synthetic --people 12 --clips 8")(synthetic)
 
 
 def audit(
@@ -66,6 +72,24 @@ def fixture(
     """Write a tiny invented data set with the files, folders and oddities of the real one, to try commands on."""
     write_tree(dataset, layout, out)
     typer.echo(f"wrote {out}; next: tsf-train audit --dataset {dataset} --root {out} --protocol …")
+
+
+def synthetic(
+    out: Annotated[Path, typer.Option(help="New folder.")],
+    people: Annotated[int, typer.Option(help="Persons, each one fixed face.", min=2)] = 12,
+    clips: Annotated[int, typer.Option(help="Clips for each person and class.", min=1)] = 8,
+    faces: Annotated[
+        list[Path] | None, typer.Option(help="Pictures or clips of people to make them from, instead of the portrait.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same corpus.", min=0)] = 0,
+) -> None:
+    """Write a corpus of synthetic micro-expressions that loso reads as a CSV of clips."""
+    bases = [portrait for person in load_people(faces).values() for portrait in person] if faces else [astronaut()]
+    write_synthetic(out, bases, people=people, clips=clips, classes=protocol_of(SYNTHETIC_PROTOCOL).classes, seed=seed)
+    typer.echo(
+        f"wrote {out}; next: tsf-train loso --dataset csv --root {out} --protocol {SYNTHETIC_PROTOCOL} --faces dataset "
+        "--out …"
+    )
 
 
 def _show(found: Audit, console: Console) -> None:
