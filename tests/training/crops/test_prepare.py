@@ -13,14 +13,18 @@ from skimage import data as pictures
 from tests.running import Prompt
 from tsfmicro.align import AlignSpec
 from tsfmicro.errors import SourceError, UsageError
-from tsfmicro.preprocess import PreprocessSpec
+from tsfmicro.landmarks import FaceMeshDetector, landmarks_of_photo
+from tsfmicro.motion import displacement
+from tsfmicro.preprocess import Preprocessor, PreprocessSpec
+from tsfmicro.realtime.analyzer import event_crops
+from tsfmicro.realtime.samples import take_sample
 from tsfmicro.training.crops.cache import CacheIndex, open_cache
 from tsfmicro.training.crops.faces import Faces, make_cropper, read_picture
 from tsfmicro.training.crops.prepare import faces_for, index_of, prepare
 from tsfmicro.training.datasets.audit import audit
 from tsfmicro.training.datasets.load import load
 from tsfmicro.training.fixtures import casme2, others
-from tsfmicro.values import UInt8Array
+from tsfmicro.values import Frame, UInt8Array
 
 TINY = PreprocessSpec(align=AlignSpec(size_px=32, iod_px=14, eye_row_px=11))
 
@@ -136,6 +140,30 @@ def test_a_face_is_found_and_placed(faces: Faces) -> None:
     assert pair.onset.std() > 30
     with pytest.raises(SourceError, match="no face found in the onset frame"):
         cropper(np.zeros((240, 320, 3), np.uint8), portrait)
+
+
+def test_training_crops_are_those_of_the_live_loop() -> None:
+    """The same two pictures, through the command that prepares crops and through the code that runs live."""
+    onset = np.ascontiguousarray(pictures.astronaut())
+    turn = cv2.getRotationMatrix2D((220.0, 150.0), 1.5, 1.01) + np.array([[0, 0, 2.3], [0, 0, -1.6]])
+    apex = np.asarray(cv2.warpAffine(onset, turn, (512, 512), borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
+    spec = PreprocessSpec()
+    prepared = make_cropper(Faces.LANDMARKS, spec)(onset, apex)
+    samples = []
+    for index, pixels in enumerate((onset, apex)):
+        with FaceMeshDetector(max_faces=1) as detector:
+            face = landmarks_of_photo(pixels, detector)
+        assert face is not None
+        samples.append(take_sample(Frame(pixels, index, index / 30, 0.0, "test"), face, spec.align))
+    moved = displacement(samples[0].patch, samples[1].patch, spec.align)
+    live = event_crops(samples[0], samples[1], moved, Preprocessor(spec))
+    # The live loop keeps only a window around the face, so its sampling grid begins elsewhere: rounding, no more.
+    for one, other in ((prepared.onset, live.onset), (prepared.apex, live.apex)):
+        assert np.abs(one.astype(int) - other).max() <= 2
+    # And the alignment is at work: unaligned, the head's motion alone would differ far more.
+    unaligned = make_cropper(Faces.DATASET, spec)(onset, apex)
+    held = np.abs(prepared.apex.astype(int) - prepared.onset)[60:160, 60:160].mean()
+    assert held < 0.5 * np.abs(unaligned.apex.astype(int) - unaligned.onset).mean()
 
 
 def test_prepare_as_typed(prompt: Prompt, tree: Path, tmp_path: Path) -> None:
