@@ -96,8 +96,8 @@ def models(
     _finish(json_file, "models", rows, {"rounds": rounds, "threads": threads}, objectives)
 
 
-@app.command(epilog="Example:\n\n    tsf-bench training --size base --batch 4 --slo 'median<=0.95'")
-def training(
+@app.command(epilog="Example:\n\n    tsf-bench step --size base --batch 4 --slo 'median<=0.95'")
+def step(
     size: Annotated[str, typer.Option(help="base or small.")] = "base",
     batch: Annotated[int, typer.Option(help="Pairs a step.", min=2)] = 4,
     rounds: Annotated[int, typer.Option(help="How often the two are alternated.", min=1)] = 7,
@@ -109,9 +109,36 @@ def training(
     objectives = [parse_objective(text) for text in slo or []]
     if size not in SIZES:
         raise UsageError(f"--size is {size!r}; expected {' or '.join(SIZES)}")
-    rows = _networks().run_training(size, batch, rounds, threads)
+    rows = _networks().run_step(size, batch, rounds, threads)
     settings = {"size": size, "fusion": "late", "batch": batch, "rounds": rounds, "threads": threads}
-    _finish(json_file, "training", rows, settings, objectives)
+    _finish(json_file, "step", rows, settings, objectives)
+
+
+@app.command(epilog="Example:\n\n    tsf-bench train --size base --batch 8 --precision bf16 --json results.json")
+def train(
+    size: Annotated[str, typer.Option(help="Network: base or small.")] = "base",
+    batch: Annotated[int, typer.Option(help="Pairs a step.", min=2)] = 32,
+    rounds: Annotated[int, typer.Option(help="How often the two are alternated.", min=1)] = 5,
+    precision: Annotated[str, typer.Option(help="Of the training loop: fp32 or bf16.")] = "fp32",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+    slo: _Slo = None,
+) -> None:
+    """Time the training loop beside a plain float32 loop over the same network."""
+    # torch takes seconds to import: the other scenarios do without.
+    import torch
+
+    from tsfmicro.benchmarks.learning import run_training
+    from tsfmicro.training.loso.spec import Precision
+
+    objectives = [parse_objective(text) for text in slo or []]
+    if precision not in set(Precision):
+        raise UsageError(f"--precision is {precision!r}; expected {' or '.join(Precision)}")
+    torch.set_num_threads(threads)
+    rows = run_training(size, batch, rounds, Precision(precision), device)
+    settings = {"size": size, "batch": batch, "precision": precision, "device": device, "threads": threads}
+    _finish(json_file, "train", rows, {**settings, "torch": torch.__version__}, objectives)
 
 
 @app.command(epilog="Example:\n\n    tsf-bench readme")

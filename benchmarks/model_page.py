@@ -8,14 +8,14 @@ from typing import Any
 from tsfmicro.benchmarks.figures import read_result
 
 _PAPER = (("casme2_5c", "CASME II 5"), ("casme2_3c", "CASME II 3"), ("samm_5c", "SAMM 5"), ("samm_3c", "SAMM 3"))
-_TRAININGS = ("training_base.json", "training_small.json")
+_TRAININGS = ("step_base.json", "step_small.json")
 
 
 def model_figures(results: Path) -> str:
     """Markdown of what the family costs and of how long a training step takes.
 
     Args:
-        results: folder with ``models.json``, ``training_base.json`` and ``training_small.json``.
+        results: folder with ``models.json``, ``step_base.json`` and ``step_small.json``.
 
     Raises:
         UsageError: a result is missing or not of schema ``tsf.bench/1``.

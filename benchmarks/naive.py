@@ -1,6 +1,6 @@
 """TSFmicro with late fusion once more, written down as plainly as the formulas read.
 
-It is what the network's speed is measured against (``tsf-bench training``), and, in float64, what its outputs and
+It is what the network's speed is measured against (``tsf-bench step``), and, in float64, what its outputs and
 gradients are tested against. Nothing here is clever on purpose, nothing slow on purpose: scores are a matrix product,
 decay is added, softmax, a second product. It shares no code with ``tsfmicro.models`` but the names of its parameters,
 so that one state dict fits both. Formulas: RMT (Fan et al., 2024), section 3; TSFmicro paper, section 3.

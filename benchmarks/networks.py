@@ -51,7 +51,7 @@ class _Contender:
         }
 
 
-def run_training(size: str, batch: int, rounds: int, threads: int) -> list[dict[str, Any]]:
+def run_step(size: str, batch: int, rounds: int, threads: int) -> list[dict[str, Any]]:
     """Alternate the network and the naive one, same weights and pictures, forward and backward in float32.
 
     Returns:

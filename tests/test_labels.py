@@ -23,6 +23,8 @@ EXPECTED: dict[str, tuple[int, int | None, tuple[int, ...]]] = {
     "casme3a_4c_official": (860, 94, (457, 55, 187, 161)),
     "casme3a_7c_tsf": (855, None, (64, 250, 86, 55, 57, 184, 159)),
     "casme3a_4c_tsf": (855, None, (457, 55, 184, 159)),
+    "casme3c_4c_official": (165, 30, (99, 16, 30, 20)),
+    "cas_me2_4c": (57, None, (21, 8, 9, 19)),
     "megc2019_full": (442, 68, (250, 109, 83)),
     "megc2019_smic": (164, 16, (70, 51, 43)),
 }

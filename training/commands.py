@@ -20,6 +20,7 @@ from tsfmicro.models.config import ModelConfig, family
 from tsfmicro.runners import load
 from tsfmicro.synthetic.pairs import HARD, USUAL
 from tsfmicro.synthetic.portrait import Portrait
+from tsfmicro.training import crop_commands, dataset_commands, fit_commands, loso_commands, report_commands
 from tsfmicro.training.choice import (
     Fusion,
     FusionOption,
@@ -46,6 +47,12 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Train and evaluate recognisers. Example: tsf-train demonstration --out mine.tsf",
 )
+
+dataset_commands.attach(app)
+crop_commands.attach(app)
+loso_commands.attach(app)
+fit_commands.attach(app)
+report_commands.attach(app)
 
 _AMPLITUDES = (3.0, 2.0)
 _LATENCY_ROUNDS = 10

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +32,7 @@ from tsfmicro.synthetic.portrait import Portrait
 from tsfmicro.training.calibrate import abstention_threshold, fit_temperature
 from tsfmicro.training.corpus import SyntheticPairs
 from tsfmicro.training.fit import FitSpec, Progress, fit
+from tsfmicro.training.revision import commit
 from tsfmicro.values import AnyArray, Float64Array
 
 PROTOCOL_ID = "casme2_5c_tsf"
@@ -121,7 +121,7 @@ def seal(network: Network, request: Request, preprocessor: Preprocessor, out: Pa
             command=request.command,
             seed=request.seed,
             steps=request.fit.steps,
-            commit=_commit(),
+            commit=commit(),
             sources=request.notes,
             metrics={},
         ),
@@ -171,12 +171,3 @@ def _logits(fused: FusedRecognizer, pairs: SyntheticPairs, batch: int = 16) -> t
             rows.append(fused(onset, apex)[1].double().numpy())
             truth += [s[2] for s in samples]
     return np.concatenate(rows), np.array(truth)
-
-
-def _commit() -> str:
-    words = ["git", "-C", str(Path(__file__).resolve().parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        found = subprocess.run(words, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return "unknown"
-    return found.stdout.strip() or "unknown"

@@ -27,7 +27,7 @@ def live() -> None:
 
 def train() -> None:
     """``tsf-train``."""
-    _run("tsf-train", "tsfmicro.training.commands", ("torch", "sklearn"))
+    _run("tsf-train", "tsfmicro.training.commands", ("torch", "sklearn", "openpyxl", "xlrd"))
 
 
 def export() -> None:

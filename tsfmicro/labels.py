@@ -25,7 +25,8 @@ class ClassProtocol:
     id: str
     """Name used on the command line, in bundles and in results."""
     dataset: str
-    """Data set the rows come from: ``casme2``, ``samm``, ``casme3a``, ``smic`` or ``megc2019``."""
+    """Data set the rows come from: ``casme2``, ``samm``, ``casme3a``, ``casme3c``, ``cas_me2``, ``smic_hs`` or
+    ``megc2019``."""
     classes: tuple[str, ...]
     """Class names in the order of the logits."""
     mapping: Mapping[str, str]
@@ -38,6 +39,8 @@ class ClassProtocol:
     """Clips by class, in the order of ``classes``."""
     note: str
     """Where the rows come from and what to keep in mind when comparing results."""
+    drops_unannotated_apex: bool = False
+    """Whether rows without an annotated apex are left out; elsewhere a repair puts one in."""
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
@@ -87,10 +90,22 @@ _MEGC_CODES = {"0": _NEGATIVE, "1": _POSITIVE, "2": _SURPRISE}
 """The official MEGC2019 list writes its labels as digits."""
 _MEGC_NAMES = {label: label for label in (_NEGATIVE, _POSITIVE, _SURPRISE)}
 """SMIC names its folders so."""
+_NAMES_4C = {
+    **_MEGC_NAMES, "neg": _NEGATIVE, "pos": _POSITIVE, "sur": _SURPRISE, _OTHERS: _OTHERS, "oth": _OTHERS,
+    "other": _OTHERS,
+}  # fmt: skip
+"""The four names of CAS(ME)^2 and of CAS(ME)^3 part C, in full or cut to three letters."""
 
 
 def _protocol(
-    identity: str, dataset: str, mapping: Mapping[str, str], subjects: int | None, counts: Mapping[str, int], note: str
+    identity: str,
+    dataset: str,
+    mapping: Mapping[str, str],
+    subjects: int | None,
+    counts: Mapping[str, int],
+    note: str,
+    *,
+    drops_unannotated_apex: bool = False,
 ) -> ClassProtocol:
     """Build a protocol whose class order is that of ``counts``."""
     return ClassProtocol(
@@ -102,6 +117,7 @@ def _protocol(
         expected_subjects=subjects,
         expected_counts=MappingProxyType(dict(counts)),
         note=note,
+        drops_unannotated_apex=drops_unannotated_apex,
     )
 
 
@@ -131,6 +147,7 @@ _ALL = (
     _protocol(
         "casme2_5c_tsf", "casme2", _CASME2_5C, 26, _counts_5c(62, 28),
         "CASME2-coding-20190701 without the row whose apex is '/' (sub04 EP12_01f).",
+        drops_unannotated_apex=True,
     ),
     _protocol(
         "casme2_5c_2019_all", "casme2", _CASME2_5C, 26, _counts_5c(63, 28),
@@ -147,6 +164,7 @@ _ALL = (
         25, _counts_3c(95, 32, 28),
         "CASME2-coding-20190701 without the '/' row, fear and sadness counted as negative. The TSFmicro paper calls "
         "it MEGC2019; it is not, so do not compare it with megc2019_casme2.",
+        drops_unannotated_apex=True,
     ),
     _protocol(
         "megc2019_casme2", "casme2",
@@ -178,11 +196,19 @@ _ALL = (
     _protocol("casme3a_7c_tsf", "casme3a", _CASME3_7C, None, _counts_7c(184, 159), _TSF_855),
     _protocol("casme3a_4c_tsf", "casme3a", _CASME3_4C, None, {**_counts_3c(457, 55, 184), _OTHERS: 159}, _TSF_855),
     _protocol(
+        "casme3c_4c_official", "casme3c", _NAMES_4C, 30, {**_counts_3c(99, 16, 30), _OTHERS: 20},
+        "CAS(ME)3_part_C_ME.xlsx, every row; no apex is annotated, so the middle frame stands in for it.",
+    ),
+    _protocol(
+        "cas_me2_4c", "cas_me2", _NAMES_4C, None, {**_counts_3c(21, 8, 9), _OTHERS: 19},
+        "CAS(ME)^2code_final, the micro-expressions; the macro-expressions are dropped.",
+    ),
+    _protocol(
         "megc2019_full", "megc2019", {**_MEGC_CODES, **_MEGC_NAMES}, 68, _counts_3c(250, 109, 83),
         "The official MEGC2019 list, combined_3class_gt.csv: SMIC, CASME II and SAMM, 16 + 24 + 28 subjects.",
     ),
     _protocol(
-        "megc2019_smic", "smic", {**_MEGC_CODES, **_MEGC_NAMES}, 16, _counts_3c(70, 51, 43),
+        "megc2019_smic", "smic_hs", {**_MEGC_CODES, **_MEGC_NAMES}, 16, _counts_3c(70, 51, 43),
         "SMIC-HS part of the official MEGC2019 list; labels are those of the folders.",
     ),
 )  # fmt: skip

@@ -18,7 +18,7 @@ import torch
 from tsfmicro.benchmarks import commands, networks
 from tsfmicro.benchmarks.figures import with_figures
 from tsfmicro.benchmarks.model_page import model_figures
-from tsfmicro.benchmarks.networks import run_models, run_training
+from tsfmicro.benchmarks.networks import run_models, run_step
 from tsfmicro.errors import BackendError, ObjectiveError, UsageError
 from tsfmicro.models.config import ModelConfig, family
 from tsfmicro.training.summary import summarise
@@ -56,7 +56,7 @@ def test_models_times_every_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_training_alternates_the_two() -> None:
-    naive, ours, ratio = run_training("small", batch=2, rounds=1, threads=1)
+    naive, ours, ratio = run_step("small", batch=2, rounds=1, threads=1)
     assert [row["what"] for row in (naive, ours, ratio)] == ["naive", "network", "ratio"]
     assert ratio["median"] == pytest.approx(ours["median_s"] / naive["median_s"], rel=0.01)
     assert ratio["median_cpu"] == pytest.approx(ours["median_cpu_s"] / naive["median_cpu_s"], rel=0.01)
@@ -70,15 +70,15 @@ def test_the_command_keeps_the_record_and_its_objective(tmp_path: Path, monkeypa
         asked.append(settings)
         return [{"what": "ratio", "median": 0.8}]
 
-    monkeypatch.setattr(networks, "run_training", stub)
-    words = ["training", "--size", "small", "--batch", "3", "--json", str(tmp_path / "r.json"), "--slo", "median<=0.5"]
+    monkeypatch.setattr(networks, "run_step", stub)
+    words = ["step", "--size", "small", "--batch", "3", "--json", str(tmp_path / "r.json"), "--slo", "median<=0.5"]
     with pytest.raises(ObjectiveError):
         commands.app(words, standalone_mode=False)
     assert asked == [("small", 3, 7, 1)]
     record = json.loads((tmp_path / "r.json").read_text())
-    assert (record["scenario"], record["settings"]["size"], record["settings"]["batch"]) == ("training", "small", 3)
+    assert (record["scenario"], record["settings"]["size"], record["settings"]["batch"]) == ("step", "small", 3)
     with pytest.raises(UsageError, match="base or small"):
-        commands.app(["training", "--size", "huge"], standalone_mode=False)
+        commands.app(["step", "--size", "huge"], standalone_mode=False)
 
 
 def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

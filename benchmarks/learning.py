@@ -1,0 +1,101 @@
+"""Scenario ``training``: pairs a second of the training loop beside a plain float32 loop over the same network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+
+from tsfmicro.models.config import INPUT_PX, ModelConfig
+from tsfmicro.models.fused import FusedRecognizer
+from tsfmicro.models.network import build
+from tsfmicro.preprocess import PreprocessSpec
+from tsfmicro.training.crops.cache import CacheEntry
+from tsfmicro.training.loso.augment import augmented
+from tsfmicro.training.loso.learn import Learner
+from tsfmicro.training.loso.networks import device_of
+from tsfmicro.training.loso.samples import Samples
+from tsfmicro.training.loso.spec import LosoSpec, Precision
+
+_CLASSES = 5
+
+
+def run_training(size: str, batch: int, rounds: int, precision: Precision, device: str) -> list[dict[str, Any]]:
+    """Alternate one step of each; both augment the same random pairs.
+
+    Args:
+        size: of the network.
+        batch: pairs a step.
+        rounds: how often the two are alternated, after one step each to warm up.
+        precision: of the training loop; the plain loop is float32, in torch's usual memory format.
+        device: ``cpu`` or ``cuda``.
+
+    Returns:
+        One row for each of the two, and one with their ratio, pair by pair.
+    """
+    target = device_of(device)
+    config = ModelConfig(size=size, classes=_CLASSES)
+    spec = LosoSpec(size=size, batch=batch, precision=precision)
+    samples = _random_samples(batch).to(target)
+    learner = Learner(samples, spec, PreprocessSpec(), lambda: build(config), seed=0, name="bench")
+    plain_step = _plain_loop(samples, spec, config)
+
+    def our_step() -> None:
+        learner.epoch()
+
+    plain_s: list[float] = []
+    ours_s: list[float] = []
+    for number in range(rounds + 1):
+        timed = (_seconds(plain_step, target), _seconds(our_step, target))
+        if number:  # the first is the warm-up
+            plain_s.append(timed[0])
+            ours_s.append(timed[1])
+    ratios = [plain / ours for plain, ours in zip(plain_s, ours_s, strict=True)]
+    return [
+        {"what": "plain float32 loop", "pairs_per_s": round(batch / median(plain_s), 3)},
+        {"what": f"tsf-train loso, {precision.value}", "pairs_per_s": round(batch / median(ours_s), 3)},
+        {
+            "what": "ratio",
+            "median": round(median(ratios), 3),
+            "min": round(min(ratios), 3),
+            "max": round(max(ratios), 3),
+            "rounds": rounds,
+        },
+    ]
+
+
+def _random_samples(number: int) -> Samples:
+    random = torch.Generator().manual_seed(0)
+    crops = torch.randint(0, 256, (number, 2, INPUT_PX, INPUT_PX, 3), dtype=torch.uint8, generator=random)
+    entries = tuple(CacheEntry(str(i), "", "", "", 0, "", "", "") for i in range(number))
+    return Samples(crops, torch.arange(number) % _CLASSES, entries, tuple(map(str, range(_CLASSES))))
+
+
+def _plain_loop(samples: Samples, spec: LosoSpec, config: ModelConfig) -> Callable[[], None]:
+    preprocess = PreprocessSpec()
+    network = build(config).to(samples.crops.device)
+    fused = FusedRecognizer(network, preprocess.mean, preprocess.std).to(samples.crops.device)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay)
+    random = torch.Generator().manual_seed(0)
+    criterion = nn.CrossEntropyLoss()
+
+    def step() -> None:
+        pairs = augmented(samples.crops, spec.augment, random)
+        loss = criterion(network(*fused.prepare(pairs[:, 0], pairs[:, 1])), samples.labels)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+    return step
+
+
+def _seconds(step: Callable[[], None], device: torch.device) -> float:
+    began_s = time.perf_counter()
+    step()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began_s

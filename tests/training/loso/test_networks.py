@@ -1,0 +1,40 @@
+"""Fine-tuning begins from a bundle's weights, and every report says so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tsfmicro.bundle import default_bundle_path, read_bundle
+from tsfmicro.errors import UsageError
+from tsfmicro.models.config import ModelConfig
+from tsfmicro.training.loso.networks import network_maker, pretraining_note
+
+START = read_bundle(default_bundle_path())
+LABELS = START.manifest.labels
+
+
+def test_all_weights_are_taken_where_the_classes_agree() -> None:
+    network = network_maker(ModelConfig(size="small", classes=5), LABELS, START)()
+    weights = START.weights()
+    assert all(np.array_equal(tensor.numpy(), weights[name]) for name, tensor in network.state_dict().items())
+
+
+def test_the_last_layer_is_fresh_where_they_do_not() -> None:
+    torch.manual_seed(0)
+    network = network_maker(ModelConfig(size="small", classes=3), ("a", "b", "c"), START)()
+    weights = START.weights()
+    taken = {name for name, tensor in network.state_dict().items() if np.array_equal(tensor.numpy(), weights[name])}
+    assert set(weights) - taken == {"head.classify.weight", "head.classify.bias"}
+
+
+def test_another_network_is_refused() -> None:
+    with pytest.raises(UsageError, match="another --size"):
+        network_maker(ModelConfig(size="base"), LABELS, START)
+
+
+def test_the_note_names_bundle_and_data() -> None:
+    note = pretraining_note(START)
+    assert note is not None and note["bundle"] == "demonstration.tsf" and "synthetic" in note["data"]
+    assert pretraining_note(None) is None

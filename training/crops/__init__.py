@@ -1,0 +1,1 @@
+"""Onset and apex crops of a data set, cut once and kept."""

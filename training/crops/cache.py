@@ -1,0 +1,181 @@
+"""Crops on the disk: one memory-mapped array, and beside it what each row is and whether it is done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tsfmicro.errors import SourceError, UsageError
+from tsfmicro.preprocess import PreprocessSpec
+from tsfmicro.training.crops.faces import Faces
+from tsfmicro.values import UInt8Array
+
+SCHEMA = "tsf.crops/1"
+PENDING, DONE, FAILED = 0, 1, 2
+_INDEX, _CROPS, _STATE, _FAILURES = "index.json", "crops.npy", "state.npy", "failures.json"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """One pair to crop."""
+
+    key: str
+    dataset: str
+    subject: str
+    clip: str
+    sheet_onset: int
+    label: str
+    onset_file: str
+    """Path of the picture, relative to the root."""
+    apex_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class CacheIndex:
+    """What a cache holds, and what it was made with."""
+
+    dataset: str
+    protocol_id: str
+    audit_digest: str
+    faces: Faces
+    preprocess: PreprocessSpec
+    entries: tuple[CacheEntry, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that decides the crops."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """Deterministic JSON."""
+        values: dict[str, Any] = {
+            "schema": SCHEMA,
+            "dataset": self.dataset,
+            "protocol": self.protocol_id,
+            "audit_digest": self.audit_digest,
+            "faces": self.faces.value,
+            "preprocess": self.preprocess.to_dict(),
+            "preprocess_digest": self.preprocess.digest,
+            "clips": [{name: getattr(entry, name) for name in CacheEntry.__slots__} for entry in self.entries],
+        }
+        return json.dumps(values, indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> CacheIndex:
+        """Read what :meth:`to_json` wrote."""
+        values = json.loads(text)
+        return cls(
+            values["dataset"],
+            values["protocol"],
+            values["audit_digest"],
+            Faces(values["faces"]),
+            PreprocessSpec.from_dict(values["preprocess"]),
+            tuple(CacheEntry(**clip) for clip in values["clips"]),
+        )
+
+
+class CropCache:
+    """A folder with the crops of one index. Open it with :func:`create_or_resume` or :func:`open_cache`."""
+
+    def __init__(self, folder: Path, index: CacheIndex, crops: UInt8Array, state: UInt8Array) -> None:
+        self.folder = folder
+        self.index = index
+        self.crops = crops
+        """(N, 2, S, S, 3) uint8 RGB, memory-mapped: onset and apex of every entry."""
+        self._state = state
+        self._failures: dict[str, str] = _read_failures(folder)
+
+    @property
+    def pending(self) -> list[int]:
+        """Entries that nobody has tried yet."""
+        return [int(i) for i in np.flatnonzero(self._state == PENDING)]
+
+    @property
+    def usable(self) -> list[int]:
+        """Entries with crops."""
+        return [int(i) for i in np.flatnonzero(self._state == DONE)]
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why an entry has no crops, by key."""
+        return dict(self._failures)
+
+    def store(self, number: int, onset: UInt8Array, apex: UInt8Array) -> None:
+        """Keep a pair; it counts once :meth:`flush` is called."""
+        self.crops[number, 0], self.crops[number, 1] = onset, apex
+        self._state[number] = DONE
+
+    def fail(self, number: int, reason: str) -> None:
+        """Note that an entry cannot be cropped."""
+        self._state[number] = FAILED
+        self._failures[self.index.entries[number].key] = reason
+
+    def flush(self) -> None:
+        """Put everything on the disk, pictures before the marks that say they are there."""
+        if isinstance(self.crops, np.memmap):
+            self.crops.flush()
+        _replace(self.folder / _FAILURES, json.dumps(self._failures, indent=1, ensure_ascii=False).encode())
+        partial = self.folder / f"{_STATE}.part"
+        with partial.open("wb") as file:
+            np.save(file, self._state)
+        partial.replace(self.folder / _STATE)
+
+
+def create_or_resume(folder: Path, index: CacheIndex) -> CropCache:
+    """A new cache, or the one that was begun there with the very same index.
+
+    Raises:
+        UsageError: if another cache lies there, or something else.
+    """
+    path = folder / _INDEX
+    if path.is_file():
+        if path.read_text(encoding="utf-8") != index.to_json():
+            raise UsageError(
+                f"{folder} holds crops of other clips or of another preprocessing; name another folder, or remove it"
+            )
+        return open_cache(folder)
+    if folder.exists() and any(entry.name != _CROPS for entry in folder.iterdir()):
+        raise UsageError(f"{folder} is not empty and holds no crops; name a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    side = index.preprocess.align.size_px
+    shape = (len(index.entries), 2, side, side, 3)
+    crops = np.lib.format.open_memmap(folder / _CROPS, mode="w+", dtype=np.uint8, shape=shape)  # type: ignore[no-untyped-call]
+    cache = CropCache(folder, index, crops, np.zeros(len(index.entries), dtype=np.uint8))
+    cache.flush()
+    _replace(path, index.to_json().encode())  # last: a cache without its index is begun anew
+    return cache
+
+
+def open_cache(folder: Path, *, writable: bool = True) -> CropCache:
+    """An existing cache.
+
+    Raises:
+        SourceError: if there is none, or it is damaged.
+    """
+    try:
+        index = CacheIndex.from_json((folder / _INDEX).read_text(encoding="utf-8"))
+        crops = np.load(folder / _CROPS, mmap_mode="r+" if writable else "r")
+        state = np.load(folder / _STATE)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(
+            f"{folder} holds no crops that can be read ({error}); make them with tsf-train prepare"
+        ) from error
+    if len(crops) != len(index.entries) or len(state) != len(index.entries):
+        raise SourceError(f"{folder} is damaged: {len(crops)} crops for {len(index.entries)} clips; remove it")
+    return CropCache(folder, index, crops, state)
+
+
+def _read_failures(folder: Path) -> dict[str, str]:
+    path = folder / _FAILURES
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _replace(path: Path, data: bytes) -> None:
+    partial = path.with_name(f"{path.name}.part")
+    partial.write_bytes(data)
+    partial.replace(path)

@@ -1,0 +1,1 @@
+"""Laboratories' data sets as they come: annotation, known mistakes, folders, counts."""

@@ -1,0 +1,110 @@
+"""What a leave-one-subject-out run does, fixed before it starts and kept beside its results."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tsfmicro.errors import UsageError
+
+STAMP = "test-selected upper bound, not comparable"
+"""On every output of the paper mode: each fold's epoch was chosen by looking at the person it is tested on."""
+
+
+class Mode(enum.StrEnum):
+    """Whether the held-out person may choose the epoch."""
+
+    HONEST = "honest"
+    """The held-out person is evaluated once, at the end."""
+    PAPER = "paper"
+    """As the authors of TSFmicro did: evaluated after every epoch, the best one counts."""
+
+
+class Select(enum.StrEnum):
+    """Who chooses the epoch in honest mode."""
+
+    FIXED = "fixed"
+    """Nobody: the number given in advance."""
+    INNER = "inner"
+    """People taken out of the training set; the epoch with their lowest cross-entropy."""
+
+
+class Precision(enum.StrEnum):
+    """Arithmetic of training. Evaluation is always float32."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentSpec:
+    """Random changes that onset and apex share (TSFmicro paper, section 4.2)."""
+
+    flip: float = 0.5
+    rotation_deg: float = 3.0
+    shift: float = 15 / 224
+    """Largest shift, share of the side: a random crop after padding by 15 px at 224 px."""
+
+
+@dataclass(frozen=True, slots=True)
+class LosoSpec:
+    """Everything that decides the numbers, apart from the crops and the initial weights."""
+
+    mode: Mode = Mode.HONEST
+    select: Select = Select.FIXED
+    epochs: int = 50
+    """The paper's number; with ``inner``, the most there can be."""
+    inner_subjects: int = 2
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    shuffled_seeds: int = 1
+    """Seeds that are run once more on shuffled training labels, as a control."""
+    size: str = "base"
+    fusion: str = "late"
+    learning_rate: float = 8e-4
+    weight_decay: float = 0.6
+    batch: int = 32
+    decay: float = 0.987
+    """The learning rate is multiplied by it after each of the first ``decay_epochs`` epochs."""
+    decay_epochs: int = 50
+    precision: Precision = Precision.FP32
+    augment: AugmentSpec = field(default_factory=AugmentSpec)
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch, self.inner_subjects, len(self.seeds)) < 1 or self.learning_rate <= 0:
+            raise UsageError(
+                f"epochs {self.epochs}, batch {self.batch}, inner subjects {self.inner_subjects}, {len(self.seeds)} "
+                f"seeds and rate {self.learning_rate} cannot train; expected at least one of each and a rate above 0"
+            )
+        if not 0 <= self.shuffled_seeds <= len(self.seeds):
+            raise UsageError(f"{self.shuffled_seeds} shuffled seeds of {len(self.seeds)}; expected no more than seeds")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        values = asdict(self)
+        values["seeds"] = list(self.seeds)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> LosoSpec:
+        """Read what :meth:`to_dict` wrote."""
+        rest = {name: value for name, value in values.items() if name not in _CONVERTED}
+        return cls(
+            mode=Mode(values["mode"]),
+            select=Select(values["select"]),
+            seeds=tuple(values["seeds"]),
+            precision=Precision(values["precision"]),
+            augment=AugmentSpec(**values["augment"]),
+            **rest,
+        )
+
+
+_CONVERTED = frozenset({"mode", "select", "seeds", "precision", "augment"})
+
+
+def derived_seed(*parts: object) -> int:
+    """A seed that depends on all parts and on nothing else, such as the order of folds."""
+    digest = hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).digest()
+    return int.from_bytes(digest[:6], "big")
