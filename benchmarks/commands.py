@@ -45,7 +45,9 @@ _Slo = Annotated[
 )
 def event(
     clips: Annotated[int, typer.Option(help="Demonstration clips, ten events each.", min=1)] = 5,
-    first_seed: Annotated[int, typer.Option(help="Seed of the first; demo: itself is 20.", min=0)] = 100,
+    first_seed: Annotated[
+        int, typer.Option(help="Seed of the first; 20 is demo: itself, 100 to 105 served to make the spotter.", min=0)
+    ] = 200,
     model: Annotated[Path | None, typer.Option(help="Bundle; by default the demonstration one.")] = None,
     spot_only: Annotated[bool, typer.Option("--spot-only", help="Without naming emotions.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,

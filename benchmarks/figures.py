@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,22 @@ def figures(results: Path, manifest: Manifest) -> str:
     """Markdown of every figure the README quotes.
 
     Args:
-        results: folder with ``event.json`` and ``stages.json``.
+        results: folder with ``event.json``, ``stages.json`` and ``portrait_only.json``, which ``tsf-train evaluate``
+            wrote of a bundle that was trained like the demonstration one, but on the portrait alone.
         manifest: of the demonstration bundle.
 
     Raises:
         UsageError: a result is missing or not of schema ``tsf.bench/1``.
     """
     event, stages = read_result(results / "event.json"), read_result(results / "stages.json")
+    alone = _read(results / "portrait_only.json", "tsf-train evaluate")
     lines = [
         "Recognition, people never seen in training, synthetic pairs from true key frames (the bundle's manifest):",
         "",
-        "| peak movement | people | pairs | accuracy | mean recall | answered | accuracy of answers |",
-        "|---|---|---|---|---|---|---|",
-        *(_held_out_row(row) for row in manifest.provenance.metrics["held_out"]),
+        "| trained on | peak movement | people | pairs | accuracy | mean recall | answered | accuracy of answers |",
+        "|---|---|---|---|---|---|---|---|",
+        *_held_out_rows(manifest.provenance.data, manifest.provenance.metrics),
+        *_held_out_rows(alone["bundle"]["data"], alone),
         "",
         *_event_lines(event),
         "",
@@ -60,22 +64,36 @@ def read_result(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: it is missing or not of schema ``tsf.bench/1``.
     """
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path} cannot be read as a result ({error}); run tsf-bench {path.stem.partition('_')[0]} --json {path}"
-        ) from error
+    record = _read(path, f"tsf-bench {path.stem.partition('_')[0]}")
     if record.get("schema") != SCHEMA_ID:
         raise UsageError(f"{path} has schema {record.get('schema')!r}; expected {SCHEMA_ID!r}")
     return record
 
 
-def _held_out_row(row: dict[str, Any]) -> str:
+def _read(path: Path, command: str) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read as a result ({error}); run {command} --json {path}") from error
+    return record
+
+
+def _held_out_rows(data: str, metrics: Mapping[str, Any]) -> list[str]:
+    """A row for each amplitude.
+
+    Args:
+        data: what the bundle was trained on, in its manifest's words, which begin with the people.
+        metrics: what ``tsf-train evaluate`` found.
+    """
+    trained_on = data.partition(": ")[2].partition(",")[0]
+    return [_held_out_row(trained_on, row) for row in metrics["held_out"]]
+
+
+def _held_out_row(trained_on: str, row: dict[str, Any]) -> str:
     answers = "–" if row["accuracy_of_answered"] is None else f"{row['accuracy_of_answered']:.2f}"
     return (
-        f"| {row['amplitude_percent_iod']:g} % of the inter-ocular distance | {row['people']} | {row['pairs']} | "
-        f"{row['accuracy']:.2f} | {row['uar']:.2f} | {row['answered']:.2f} | {answers} |"
+        f"| {trained_on} | {row['amplitude_percent_iod']:g} % of the inter-ocular distance | {row['people']} | "
+        f"{row['pairs']} | {row['accuracy']:.2f} | {row['uar']:.2f} | {row['answered']:.2f} | {answers} |"
     )
 
 

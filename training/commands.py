@@ -199,11 +199,13 @@ def evaluate(
             )
             for amplitude in _AMPLITUDES
         ]
-    report = {"held_out": [result.to_dict() for result in results]}
+    held_out = {"held_out": [result.to_dict() for result in results]}
     if record:
-        update_metrics(sealed, report)
+        update_metrics(sealed, held_out)
     if as_json:
-        typer.echo(json.dumps(report, indent=2))
+        made = sealed.manifest.provenance
+        bundle_note = {"digest": sealed.digest, "data": made.data, "command": made.command, "commit": made.commit}
+        typer.echo(json.dumps({"bundle": bundle_note, **held_out}, indent=2))
     else:
         Console().print(_table(results))
 
