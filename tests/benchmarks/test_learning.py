@@ -1,4 +1,4 @@
-"""The training scenario measures two loops over one network."""
+"""The scenario ``train`` measures two loops over one network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def test_both_loops_and_their_ratio_are_recorded(prompt: Prompt, tmp_path: Path)
     done = prompt("tsf-bench", "train", *words, "--json", tmp_path / "r.json")
     assert done.code == 0, done.err
     record = json.loads((tmp_path / "r.json").read_text())
-    assert (record["scenario"], record["settings"]["precision"]) == ("training", "bf16")
+    assert (record["scenario"], record["settings"]["precision"]) == ("train", "bf16")
     plain, ours, ratio = record["rows"]
     # One round, so the ratio is that of the two rates.
     assert abs(ours["pairs_per_s"] / plain["pairs_per_s"] - ratio["median"]) < 0.02 * ratio["median"]
