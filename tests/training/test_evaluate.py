@@ -250,5 +250,12 @@ def test_evaluate_reports_and_records_only_when_asked(
     assert command(monkeypatch, *words, "--record") == 0
     assert "accuracy" in capsys.readouterr().out
     recorded = read_bundle(bundle.path)
-    assert recorded.manifest.provenance.metrics == report
+    assert recorded.manifest.provenance.metrics == {"held_out": report["held_out"]}
+    made = bundle.manifest.provenance
+    assert report["bundle"] == {
+        "digest": bundle.digest,
+        "data": made.data,
+        "command": made.command,
+        "commit": made.commit,
+    }
     assert recorded.manifest.files == bundle.manifest.files
