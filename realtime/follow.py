@@ -1,9 +1,9 @@
 """The crop of one face, held steady by what is seen and not by where landmarks are guessed.
 
-FaceMesh says which point is what, but its points jitter by 0.1-0.2 px and cost several milliseconds. Points followed
-by Lucas-Kanade jitter ten times less and cost a tenth. So landmarks place an *anchor* patch, the rigid points of the
-anchor are followed into every frame, and the crop is put where the head went. Landmarks come in now and then; they
-correct the crop only where they disagree with it by more than they jitter.
+FaceMesh says which point is what, but its points jitter and cost several milliseconds. Points followed by Lucas-Kanade
+are steadier and cheaper. So landmarks place an *anchor* patch, its points are followed into every frame, and the crop
+is put where the head went. Landmarks come in now and then; they correct the crop only where they disagree with it by
+more than they jitter.
 
 Everything is followed from the anchor and not from frame to frame, so the error does not add up.
 """
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from tsfmicro.align import RIGID_POINTS, AlignSpec, apply_transform, compose, crop_transform
-from tsfmicro.motion import MOTION_POINTS, FacePatch, aligned_grey, head_motion
+from tsfmicro.motion import MOTION_POINTS, FacePatch, aligned_grey, grey_of, head_motion
 from tsfmicro.realtime.look import Look, look_of
 from tsfmicro.realtime.samples import SLACK, Cutout, FaceSample, cut_out
 from tsfmicro.values import Face, Float32Array, Float64Array, Frame, Moment
@@ -92,7 +92,8 @@ class FaceFollower:
         if self._anchor is None or self._to_crop is None:
             return None
         cutout = cut_out(frame, self._to_crop, self._align)
-        grey = aligned_grey(cutout.pixels, cutout.to_crop(self._to_crop), self._align)
+        picture = grey_of(cutout.pixels)
+        grey = aligned_grey(picture, cutout.to_crop(self._to_crop), self._align)
         went = head_motion(self._anchor.patch, grey, self._align)
         if went is None or not 1 / _MAX_SCALE < _scale(went.rigid) < _MAX_SCALE:
             return None
@@ -103,7 +104,8 @@ class FaceFollower:
             to_crop = compose(_inverse(went.rigid), to_crop)
             if way_px > SLACK * self._align.size_px:
                 cutout = cut_out(frame, to_crop, self._align)
-            grey = aligned_grey(cutout.pixels, cutout.to_crop(to_crop), self._align)
+                picture = grey_of(cutout.pixels)
+            grey = aligned_grey(picture, cutout.to_crop(to_crop), self._align)
         return _Placed(cutout, FacePatch(grey, to_crop, points), went.rigid_error)
 
     def _is_off(self, placed: _Placed, face: Face) -> bool:
@@ -117,7 +119,7 @@ class FaceFollower:
         to_crop = crop_transform(face.landmarks_px, self._align)
         cutout = cut_out(frame, to_crop, self._align)
         points = apply_transform(to_crop, face.landmarks_px[list(MOTION_POINTS)])
-        patch = FacePatch(aligned_grey(cutout.pixels, cutout.to_crop(to_crop), self._align), to_crop, points)
+        patch = FacePatch(aligned_grey(grey_of(cutout.pixels), cutout.to_crop(to_crop), self._align), to_crop, points)
         self._anchor = _Anchor(patch, apply_transform(to_crop, face.landmarks_px[list(RIGID_POINTS)]))
         return _Placed(cutout, patch, 0.0)
 

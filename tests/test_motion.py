@@ -175,6 +175,7 @@ def test_what_no_similarity_explains_is_a_rigid_error() -> None:
     zoomed = (COLUMNS - 112) * np.float32(0.02), (ROWS - 112) * np.float32(0.02)
     turned, nearer = (displacement(still(), looked_up(*moves), SPEC) for moves in ((bent, bent * 0), zoomed))
     assert turned.rigid_error > 4 * nearer.rigid_error
+    assert nearer.rigid_error < 0.11
 
 
 def test_an_expression_is_no_rigid_error() -> None:

@@ -1,7 +1,7 @@
 """What moved in a face between two frames once the head's own motion is taken out.
 
 The displacement residual: points are followed by pyramidal Lucas-Kanade between two aligned patches, the rigid
-motion is fitted to points that facial muscles hardly move, and what is left over per region, in percent of the
+motion that most of them follow is fitted robustly, and what is left over per region, in percent of the
 inter-ocular distance, is the motion of the face itself. Measured against alternatives, it separates
 micro-expressions where grey-level differences and raw landmarks cannot.
 """
@@ -77,13 +77,17 @@ class FacePatch:
 def face_patch(pixels: UInt8Array, landmarks_px: Float32Array, spec: AlignSpec) -> FacePatch:
     """Align a face of an (H, W, 3) RGB picture by its landmarks."""
     to_crop = crop_transform(landmarks_px, spec)
-    grey = aligned_grey(pixels, to_crop, spec)
+    grey = aligned_grey(grey_of(pixels), to_crop, spec)
     return FacePatch(grey, to_crop, apply_transform(to_crop, landmarks_px[list(MOTION_POINTS)]))
 
 
-def aligned_grey(pixels: UInt8Array, to_crop: Float64Array, spec: AlignSpec) -> UInt8Array:
-    """(S, S) grey crop of an (H, W, 3) RGB picture."""
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+def grey_of(pixels: UInt8Array) -> UInt8Array:
+    """(H, W) luma of an (H, W, 3) RGB picture."""
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+
+def aligned_grey(grey: UInt8Array, to_crop: Float64Array, spec: AlignSpec) -> UInt8Array:
+    """(S, S) crop of an (H, W) grey picture."""
     side = (spec.size_px, spec.size_px)
     warped = cv2.warpAffine(grey, to_crop, side, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(warped, dtype=np.uint8)

@@ -119,12 +119,11 @@ def test_two_faces_that_cross_keep_their_identities() -> None:
     """Found all the time, in whatever order, also where one is nearer to the other's last place than to its own."""
     tracker = FaceTracker()
     for i in range(41):
-        pair = [face(100 + 10 * i), face(500 - 10 * i, 250)]
-        update = tracker.update(at(i), pair[:: 1 if i % 2 else -1])
-        assert ids(update) == [1, 2] if i else True
-        assert where(update)[1] == pytest.approx(where(update)[1])
-    right, left = where(update)[ids(update)[0]], where(update)[ids(update)[1]]
-    assert abs(right - left) > 300
+        goes_right, goes_left = 100.0 + 10 * i, 500.0 - 10 * i
+        pair = [face(goes_right), face(goes_left, 250)]
+        update = tracker.update(at(i), pair[:: 1 if i % 2 == 0 else -1])
+        assert ids(update) == [1, 2]
+        assert where(update) == pytest.approx({1: goes_right, 2: goes_left}, abs=2.0)
 
 
 @pytest.mark.parametrize("hidden_frames", [5, 12, 24])
