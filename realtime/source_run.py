@@ -126,8 +126,8 @@ class SourceRun:
         self._rate_told = True
         if self._fps < self._recogniser.min_fps:
             _LOG.warning(
-                "%s delivers %.1f frames/s; below %g no micro-expression is reported, since one can rise within 1/25 s. "
-                "Ask the camera for a higher rate (--camera-fps), or give it more light",
+                "%s delivers %.1f frames/s; with fewer than %g no micro-expression is reported: one can rise within "
+                "1/25 s. Ask the camera for a higher rate (--camera-fps), or give it more light",
                 self.name,
                 self._fps,
                 self._recogniser.min_fps,
