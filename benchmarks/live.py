@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tsfmicro.benchmarks.paced import PacedClip
-from tsfmicro.benchmarks.statistics import histogram, percentiles
+from tsfmicro.benchmarks.spread import histogram, percentiles
 from tsfmicro.landmarks import FaceMeshDetector
 from tsfmicro.realtime.events import Event, MeEnd
 from tsfmicro.realtime.pipeline import Step

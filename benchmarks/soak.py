@@ -13,7 +13,7 @@ from typing import Any
 
 from tsfmicro.benchmarks.live import Stopwatch, run_session
 from tsfmicro.benchmarks.paced import LoopedClip, PacedClip
-from tsfmicro.benchmarks.statistics import percentiles, slope
+from tsfmicro.benchmarks.spread import percentiles, slope
 from tsfmicro.errors import UsageError
 from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.session import Outputs
