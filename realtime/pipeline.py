@@ -15,7 +15,7 @@ from tsfmicro.realtime.gates import GateSpec
 from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.spot import SpotSpec
 from tsfmicro.realtime.stage_clock import StageClock
-from tsfmicro.realtime.watch import FaceWatch, Sight
+from tsfmicro.realtime.watch import FaceWatch, Sight, Watch
 from tsfmicro.values import Frame, Moment
 
 _RATE_WINDOW = 60
@@ -41,6 +41,8 @@ class Step:
     frame: Frame
     faces: tuple[FaceView, ...]
     events: tuple[Event, ...]
+    sight: Sight | None = None
+    """What the events were made of, for whoever keeps it; large, so let go of it soon."""
 
 
 @dataclass(slots=True)
@@ -74,6 +76,7 @@ class EventRecogniser:
         recogniser: None spots without naming emotions.
         spec: constants.
         clock: times the stages; the events do not depend on it.
+        watch: where sights come from, instead of the detector's faces.
     """
 
     def __init__(
@@ -83,13 +86,14 @@ class EventRecogniser:
         recogniser: Recogniser | None = None,
         spec: PipelineSpec | None = None,
         clock: StageClock | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._source = source
         self._recogniser = recogniser
         self._spec = spec or PipelineSpec()
         self._clock = clock or StageClock()
         self._align = (recogniser.runner.preprocess if recogniser else PreprocessSpec()).align
-        self._watch = FaceWatch(detector, self._align, self._spec.landmark_interval_s, self._clock)
+        self._watch = watch or FaceWatch(detector, self._align, self._spec.landmark_interval_s, self._clock)
         self._analyzers: dict[int, FaceAnalyzer] = {}
         self._times_s: deque[float] = deque(maxlen=_RATE_WINDOW)
         self._next_index = 0
@@ -154,7 +158,7 @@ class EventRecogniser:
             events.append(self._stats(sight.at, len(views)))
             self._next_stats_s = sight.at.t_s + _STATS_INTERVAL_S
         self._count(events)
-        return Step(frame, tuple(views), tuple(events))
+        return Step(frame, tuple(views), tuple(events), sight)
 
     def gap(self) -> list[Event]:
         """The source was interrupted: every face is given up, every open movement closed.

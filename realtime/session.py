@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from tsfmicro.realtime.ledger import Ledger, total
 from tsfmicro.realtime.pipeline import EventRecogniser, PipelineSpec, Step, Tally
 from tsfmicro.realtime.readers import Delivery, Readers
 from tsfmicro.realtime.recognise import Recogniser
+from tsfmicro.realtime.recording.replay import NoDetector, RecordedWatch, ReplaySource
 from tsfmicro.realtime.sinks import EventSink
 from tsfmicro.realtime.source_run import Limits, SourceRun
 from tsfmicro.realtime.sources import Source
@@ -151,8 +152,10 @@ class Session:
         return Summary(self._tally(), wall_s, reason, tuple(self._kept), self._ledger(), self.reports())
 
     def _begin(self, source: Source) -> SourceRun:
-        detector = self._detector()
-        recogniser = EventRecogniser(source.name, detector, self._recogniser, self._spec, self._clock)
+        replayed = isinstance(source, ReplaySource)
+        detector = NoDetector() if replayed else self._detector()
+        watch = RecordedWatch() if replayed else None
+        recogniser = EventRecogniser(source.name, detector, self._recogniser, self._spec, self._clock, watch)
         return SourceRun(source, detector, recogniser, self._limits)
 
     def _analyse(self, readers: Readers, outputs: Outputs) -> tuple[str, SourceLostError | None]:
@@ -215,7 +218,7 @@ class Session:
             self._emit(step.events, outputs)
             # Viewers see frames; what came between two of them comes with the second.
             unseen = self._unseen.pop(number, [])
-            seen = Step(step.frame, step.faces, (*unseen, *step.events)) if unseen else step
+            seen = replace(step, events=(*unseen, *step.events)) if unseen else step
             for viewer in outputs.viewers:
                 viewer.see(seen)
 

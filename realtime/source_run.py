@@ -13,6 +13,7 @@ from tsfmicro.landmarks import LandmarkDetector
 from tsfmicro.realtime.events import Event, MeApex, MeEnd, MeStart, SourceLost, SourceRestored, Stats
 from tsfmicro.realtime.ledger import Ledger
 from tsfmicro.realtime.pipeline import EventRecogniser, Step
+from tsfmicro.realtime.recording.replay import ReplaySource
 from tsfmicro.realtime.sources import Source
 from tsfmicro.realtime.sources.reconnect import Lost, Restored
 from tsfmicro.realtime.stage_clock import Histogram
@@ -56,6 +57,7 @@ class SourceRun:
         self.reason: str | None = None
         """Why it ended, as in ``session.end``; None while it runs."""
         self._live = source.live
+        self._replayed = isinstance(source, ReplaySource)
         self._detector = detector
         self._recogniser = recogniser
         self._limits = limits
@@ -69,7 +71,9 @@ class SourceRun:
 
     @property
     def ledger(self) -> Ledger:
-        """What became of the frames so far."""
+        """What became of the frames so far; of a recorded session, what became of them then."""
+        if self._replayed:
+            return self._books
         return replace(self._books, analysed=self._analysed, dropped=self._dropped, late=self._late)
 
     def update(self, books: Ledger, dropped: int) -> None:
@@ -106,7 +110,7 @@ class SourceRun:
             compute_s = max(0.0, self._now_s() - frame.captured_s)
             self._latency.add(compute_s * 1e3)
             self._late += self._fps is not None and compute_s > 1 / self._fps
-        return Step(step.frame, step.faces, self._completed(step.events, compute_s))
+        return replace(step, events=self._completed(step.events, compute_s))
 
     def lost(self, item: Lost) -> list[Event]:
         """The source went away: what was open is closed, nothing is compared across the gap."""
