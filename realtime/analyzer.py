@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -28,6 +28,17 @@ class Unnamed:
     crops: CropPair
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Closing:
+    """A micro-expression as it was seen, for whoever keeps pictures of it. Large: not to be held."""
+
+    source: str
+    event_id: str
+    finished: Finished
+    moved: Displacement
+    """Of the apex against the onset."""
+
+
 Finding: TypeAlias = Event | Unnamed
 """What the samples of a face come to."""
 
@@ -40,6 +51,7 @@ class FaceAnalyzer:
         align: geometry of the crop, from the recogniser's own preprocessing.
         spot, gates: constants.
         preprocessor: the recogniser's; None where nobody will name the events.
+        keep: given every micro-expression as soon as it is over.
     """
 
     def __init__(
@@ -50,12 +62,14 @@ class FaceAnalyzer:
         spot: SpotSpec,
         gates: GateSpec,
         preprocessor: Preprocessor | None,
+        keep: Callable[[Closing], None] | None = None,
     ) -> None:
         self._source = source
         self._face_id = face_id
         self._align = align
         self._gates = gates
         self._preprocessor = preprocessor
+        self._keep = keep
         self._spotter = FaceSpotter(spot, align)
 
     @property
@@ -107,6 +121,8 @@ class FaceAnalyzer:
                 reasons=verdict.reasons,
                 evidence=verdict.evidence,
             )
+        if self._keep is not None:
+            self._keep(Closing(self._source, event_id, finished, moved))
         event = MeEnd(
             source=self._source,
             face_id=self._face_id,

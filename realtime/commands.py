@@ -102,6 +102,10 @@ def live(
             help="none; blur makes faces unrecognisable wherever they are shown; events-only shows and stores none."
         ),
     ] = "none",
+    evidence: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="For every micro-expression a picture of what was seen, to check it."),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep what replay:DIR needs for the same events: crops of every frame."),
@@ -118,7 +122,7 @@ def live(
     Several sources run at once. A lost camera or stream is tried again (exit code 4 when it stays away). Events are
     JSON lines (schema tsf.event/1); messages go to standard error.
     """
-    asked = OutputSpec(events, video, timeline, record, record_limit, cast(Privacy, privacy), not no_display)
+    asked = OutputSpec(events, video, timeline, evidence, record, record_limit, cast(Privacy, privacy), not no_display)
     console = Console(stderr=True, highlight=False)
     clock = StageClock()
     with ExitStack() as stack:
@@ -149,11 +153,11 @@ def live(
         if recogniser is not None:
             console.print(f"recogniser: {bundle.manifest.name if bundle else ''} on {recogniser.runner.backend}")
         truth = [event for source in opened for event in _truth(source)]
-        align = PreprocessSpec().align if recogniser is None else recogniser.runner.preprocess.align
-        _check_replay(opened, align)
+        preprocess = PreprocessSpec() if recogniser is None else recogniser.runner.preprocess
+        _check_replay(opened, preprocess.align)
         outputs = Outputs()
         stack.callback(outputs.close)
-        open_outputs(asked, outputs, opened, truth, session.spec.spot, align, console)
+        open_outputs(asked, outputs, opened, truth, session.spec.spot, preprocess, console)
         try:
             summary = session.run(opened, outputs)
         except BrokenPipeError:

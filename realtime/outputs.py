@@ -10,8 +10,9 @@ from typing import get_args
 
 from rich.console import Console
 
-from tsfmicro.align import AlignSpec
 from tsfmicro.errors import UsageError
+from tsfmicro.preprocess import PreprocessSpec
+from tsfmicro.realtime.evidence.writer import EvidenceWriter
 from tsfmicro.realtime.privacy import Blurred, Privacy
 from tsfmicro.realtime.recording.recorder import GIB, Recorder
 from tsfmicro.realtime.session import Outputs
@@ -38,6 +39,7 @@ class OutputSpec:
     events: str | None = None
     video: Path | None = None
     timeline: Path | None = None
+    evidence: Path | None = None
     record: Path | None = None
     record_limit_gib: float = DEFAULT_RECORD_LIMIT_GIB
     privacy: Privacy = "none"
@@ -48,8 +50,8 @@ class OutputSpec:
             raise UsageError(f"--privacy is {self.privacy}; expected one of {', '.join(get_args(Privacy))}")
         if not self.record_limit_gib > 0:
             raise UsageError(f"--record-limit is {self.record_limit_gib:g}; expected gibibytes, more than 0")
-        asked = {"--video": self.video, "--record": self.record}
-        forbidden = {"none": (), "blur": ("--record",), "events-only": tuple(asked)}[self.privacy]
+        asked = {"--video": self.video, "--evidence": self.evidence, "--record": self.record}
+        forbidden = {"none": (), "blur": ("--evidence", "--record"), "events-only": tuple(asked)}[self.privacy]
         for option in forbidden:
             if asked[option] is not None:
                 raise UsageError(
@@ -59,7 +61,7 @@ class OutputSpec:
     def written(self) -> list[Path | str]:
         """Files and folders to name at the end."""
         events = None if self.events == STDOUT else self.events
-        return [path for path in (self.video, self.timeline, self.record, events) if path is not None]
+        return [path for path in (self.video, self.timeline, self.evidence, self.record, events) if path is not None]
 
 
 def open_outputs(
@@ -68,7 +70,7 @@ def open_outputs(
     opened: Sequence[Source],
     truth: Sequence[TrueEvent],
     spot: SpotSpec,
-    align: AlignSpec,
+    preprocess: PreprocessSpec,
     console: Console,
 ) -> None:
     """Open everything asked for, into ``outputs``, which closes it.
@@ -82,8 +84,14 @@ def open_outputs(
     events = STDOUT if spec.events is None and not sys.stdout.isatty() else spec.events
     if events is not None:
         outputs.sinks.append(JsonLinesSink(events))
+    if spec.evidence is not None:
+        evidence = EvidenceWriter(spec.evidence, preprocess)
+        outputs.sinks.append(evidence)
+        outputs.keep = evidence.keep
     if spec.record is not None:
-        recorder = Recorder(spec.record, align, spec.record_limit_gib * GIB, lambda text: _say(console, text))
+        recorder = Recorder(
+            spec.record, preprocess.align, spec.record_limit_gib * GIB, lambda text: _say(console, text)
+        )
         outputs.sinks.append(recorder)
         outputs.viewers.append(recorder)
     if spec.video is not None:

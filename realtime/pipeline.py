@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tsfmicro.align import AlignSpec
 from tsfmicro.landmarks import LandmarkDetector
 from tsfmicro.preprocess import PreprocessSpec
-from tsfmicro.realtime.analyzer import FaceAnalyzer, Finding, Unnamed
+from tsfmicro.realtime.analyzer import Closing, FaceAnalyzer, Finding, Unnamed
 from tsfmicro.realtime.events import Event, FaceLost, FaceNew, MeEnd, MeRejected, Stats
 from tsfmicro.realtime.gates import GateSpec
 from tsfmicro.realtime.naming import name
@@ -93,6 +93,7 @@ class EventRecogniser:
         spec: constants.
         clock: times the stages; the events do not depend on it.
         watch: where sights come from, instead of the detector's faces.
+        keep: given every micro-expression as soon as it is over, before its event.
     """
 
     def __init__(
@@ -103,8 +104,10 @@ class EventRecogniser:
         spec: PipelineSpec | None = None,
         clock: StageClock | None = None,
         watch: Watch | None = None,
+        keep: Callable[[Closing], None] | None = None,
     ) -> None:
         self._source = source
+        self._keep = keep
         self._recogniser = recogniser
         self._spec = spec or PipelineSpec()
         self._clock = clock or StageClock()
@@ -209,7 +212,8 @@ class EventRecogniser:
 
     def _analyzer(self, face_id: int) -> FaceAnalyzer:
         preprocessor = None if self._recogniser is None else self._recogniser.preprocessor
-        return FaceAnalyzer(self._source, face_id, self._align, self._spec.spot, self._spec.gates, preprocessor)
+        spec = self._spec
+        return FaceAnalyzer(self._source, face_id, self._align, spec.spot, spec.gates, preprocessor, self._keep)
 
     def _give_up(self, face_id: int, last_seen: Moment) -> list[Finding]:
         analyzer = self._analyzers.pop(face_id)

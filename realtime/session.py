@@ -13,6 +13,7 @@ from typing import Any
 from tsfmicro import __version__
 from tsfmicro.errors import SourceLostError
 from tsfmicro.landmarks import LandmarkDetector
+from tsfmicro.realtime.analyzer import Closing
 from tsfmicro.realtime.events import Event, SessionEnd, SessionStart
 from tsfmicro.realtime.ledger import Ledger, total
 from tsfmicro.realtime.naming import name
@@ -41,6 +42,8 @@ class Outputs:
 
     sinks: list[EventSink] = field(default_factory=list)
     viewers: list[Viewer] = field(default_factory=list)
+    keep: Callable[[Closing], None] | None = None
+    """Given every micro-expression as it was seen, before its event."""
 
     def close(self) -> None:
         """Close every one, in order; one that cannot be closed does not keep the others open."""
@@ -131,7 +134,7 @@ class Session:
             self._emit([start], outputs)
             self._runs = []
             for source in sources:
-                self._runs.append(self._begin(source))
+                self._runs.append(self._begin(source, outputs))
             readers.start()
             reason, stopped = self._analyse(readers, outputs)
         except KeyboardInterrupt as interrupt:
@@ -152,11 +155,13 @@ class Session:
             raise stopped
         return Summary(self._tally(), wall_s, reason, tuple(self._kept), self._ledger(), self.reports())
 
-    def _begin(self, source: Source) -> SourceRun:
+    def _begin(self, source: Source, outputs: Outputs) -> SourceRun:
         replayed = isinstance(source, ReplaySource)
         detector = NoDetector() if replayed else self._detector()
         watch = RecordedWatch() if replayed else None
-        recogniser = EventRecogniser(source.name, detector, self._recogniser, self._spec, self._clock, watch)
+        recogniser = EventRecogniser(
+            source.name, detector, self._recogniser, self._spec, self._clock, watch, outputs.keep
+        )
         return SourceRun(source, detector, recogniser, self._limits)
 
     def _analyse(self, readers: Readers, outputs: Outputs) -> tuple[str, SourceLostError | None]:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from tsfmicro.align import AlignSpec
 from tsfmicro.errors import ContractError, UsageError
 from tsfmicro.realtime.events import Event, SessionEnd, SessionStart, SourceLost, SourceRestored, Stats
+from tsfmicro.realtime.new_folder import make_new_folder
 from tsfmicro.realtime.pipeline import Step
 from tsfmicro.realtime.recording.faces import to_png, to_record
 from tsfmicro.realtime.recording.layout import CROPS_FILE, HEADER_FILE, SIGHTS_FILE, Header, guarded
@@ -48,14 +49,7 @@ class Recorder:
         self._bytes = self._crops_end = 0
         self._lines: BinaryIO | None = None
         self._crops: BinaryIO | None = None
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            taken = any(folder.iterdir())
-        except OSError as error:
-            reason = "it is a file" if folder.is_file() else error.strerror
-            raise UsageError(f"nothing can be recorded to {folder}: {reason}; name a new folder") from error
-        if taken:
-            raise UsageError(f"{folder} is not empty, and a recording replaces nothing; name a new folder")
+        make_new_folder(folder, "recording")
 
     def write(self, event: Event, seq: int) -> None:
         """See ``EventSink.write``.
