@@ -30,10 +30,11 @@ class Unnamed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Closing:
-    """A micro-expression as it was seen, for whoever keeps pictures of it. Large: not to be held."""
+    """A movement as it was seen, for whoever keeps pictures of it. Large: not to be held."""
 
     source: str
     event_id: str
+    rejected: bool
     finished: Finished
     moved: Displacement
     """Of the apex against the onset."""
@@ -51,7 +52,7 @@ class FaceAnalyzer:
         align: geometry of the crop, from the recogniser's own preprocessing.
         spot, gates: constants.
         preprocessor: the recogniser's; None where nobody will name the events.
-        keep: given every micro-expression as soon as it is over.
+        keep: given every movement as soon as it is over.
     """
 
     def __init__(
@@ -109,6 +110,8 @@ class FaceAnalyzer:
         apex = finished.sample_at(finished.interval.apex)
         moved = displacement(onset.patch, apex.patch, self._align)
         verdict: Verdict = judge(finished, moved, self._gates)
+        if self._keep is not None:
+            self._keep(Closing(self._source, event_id, bool(verdict.reasons), finished, moved))
         if verdict.reasons:
             return MeRejected(
                 source=self._source,
@@ -121,8 +124,6 @@ class FaceAnalyzer:
                 reasons=verdict.reasons,
                 evidence=verdict.evidence,
             )
-        if self._keep is not None:
-            self._keep(Closing(self._source, event_id, finished, moved))
         event = MeEnd(
             source=self._source,
             face_id=self._face_id,

@@ -106,6 +106,9 @@ def live(
         Path | None,
         typer.Option(metavar="DIR", help="For every micro-expression a picture of what was seen, to check it."),
     ] = None,
+    evidence_rejected: Annotated[
+        bool, typer.Option("--evidence-rejected", help="And for every movement that was rejected.")
+    ] = False,
     record: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep what replay:DIR needs for the same events: crops of every frame."),
@@ -122,7 +125,10 @@ def live(
     Several sources run at once. A lost camera or stream is tried again (exit code 4 when it stays away). Events are
     JSON lines (schema tsf.event/1); messages go to standard error.
     """
-    asked = OutputSpec(events, video, timeline, evidence, record, record_limit, cast(Privacy, privacy), not no_display)
+    asked = OutputSpec(
+        events=events, video=video, timeline=timeline, evidence=evidence, evidence_rejected=evidence_rejected,
+        record=record, record_limit_gib=record_limit, privacy=cast(Privacy, privacy), display=not no_display,
+    )  # fmt: skip
     console = Console(stderr=True, highlight=False)
     clock = StageClock()
     with ExitStack() as stack:

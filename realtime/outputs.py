@@ -40,6 +40,7 @@ class OutputSpec:
     video: Path | None = None
     timeline: Path | None = None
     evidence: Path | None = None
+    evidence_rejected: bool = False
     record: Path | None = None
     record_limit_gib: float = DEFAULT_RECORD_LIMIT_GIB
     privacy: Privacy = "none"
@@ -48,6 +49,8 @@ class OutputSpec:
     def __post_init__(self) -> None:
         if self.privacy not in get_args(Privacy):
             raise UsageError(f"--privacy is {self.privacy}; expected one of {', '.join(get_args(Privacy))}")
+        if self.evidence_rejected and self.evidence is None:
+            raise UsageError("--evidence-rejected adds to --evidence DIR; give both")
         if not self.record_limit_gib > 0:
             raise UsageError(f"--record-limit is {self.record_limit_gib:g}; expected gibibytes, more than 0")
         asked = {"--video": self.video, "--evidence": self.evidence, "--record": self.record}
@@ -85,7 +88,7 @@ def open_outputs(
     if events is not None:
         outputs.sinks.append(JsonLinesSink(events))
     if spec.evidence is not None:
-        evidence = EvidenceWriter(spec.evidence, preprocess)
+        evidence = EvidenceWriter(spec.evidence, preprocess, spec.evidence_rejected)
         outputs.sinks.append(evidence)
         outputs.keep = evidence.keep
     if spec.record is not None:

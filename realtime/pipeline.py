@@ -93,7 +93,7 @@ class EventRecogniser:
         spec: constants.
         clock: times the stages; the events do not depend on it.
         watch: where sights come from, instead of the detector's faces.
-        keep: given every micro-expression as soon as it is over, before its event.
+        keep: given every movement as soon as it is over, before its event.
     """
 
     def __init__(

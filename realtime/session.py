@@ -43,7 +43,7 @@ class Outputs:
     sinks: list[EventSink] = field(default_factory=list)
     viewers: list[Viewer] = field(default_factory=list)
     keep: Callable[[Closing], None] | None = None
-    """Given every micro-expression as it was seen, before its event."""
+    """Given every movement as it was seen, before its event."""
 
     def close(self) -> None:
         """Close every one, in order; one that cannot be closed does not keep the others open."""

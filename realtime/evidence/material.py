@@ -9,8 +9,6 @@ import numpy as np
 
 from tsfmicro.align import AlignSpec
 from tsfmicro.motion import REGIONS, grey_of
-from tsfmicro.preprocess import Preprocessor, PreprocessSpec
-from tsfmicro.realtime.analyzer import Closing, event_crops
 from tsfmicro.values import CropPair, Float32Array, Float64Array, UInt8Array
 
 _GRID_PX = 4
@@ -36,20 +34,6 @@ class Material:
     """(N,) media time of everything from the anchor to the confirmation."""
     traces: Float64Array
     """(N, R) displacement of each region against the anchor, percent of the inter-ocular distance."""
-
-
-def material_of(closing: Closing, preprocess: PreprocessSpec) -> Material:
-    """Take from a movement what is needed; its pictures can go."""
-    finished = closing.finished
-    onset = finished.sample_at(finished.interval.onset)
-    apex = finished.sample_at(finished.interval.apex)
-    return Material(
-        crops=event_crops(onset, apex, closing.moved, Preprocessor(preprocess)),
-        align=preprocess.align,
-        points_px=onset.patch.points_px,
-        times_s=np.array([sample.moment.t_s for sample in finished.samples]),
-        traces=finished.traces,
-    )
 
 
 def region_trace(material: Material, region: str) -> Float64Array:

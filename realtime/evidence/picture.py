@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from matplotlib import colormaps
@@ -17,24 +18,29 @@ from matplotlib.ticker import MaxNLocator
 from tsfmicro.errors import UsageError
 from tsfmicro.motion import REGIONS, grey_of
 from tsfmicro.realtime.event_json import SPOT_ONLY
-from tsfmicro.realtime.events import MeEnd
+from tsfmicro.realtime.events import MeEnd, MeRejected
 from tsfmicro.realtime.evidence.material import Material, Motion, motion_of, region_trace
 from tsfmicro.realtime.overlay import EMOTION_COLOURS
 from tsfmicro.values import Float32Array, Moment, UInt8Array
 
+Movement: TypeAlias = MeEnd | MeRejected
+"""Either end that a movement can come to."""
+
 _INK, _MUTED, _GRID = "#1f2730", "#67727e", "#e4e8ec"
+_UNNAMED, _REJECTED = "#1b6ca8", "#6b747d"
 _WIDTH, _HEIGHT, _SIDE = 13.2, 7.3, 2.9
 """Of the picture, and of the crops in it; inches."""
 _LONGEST_NAME = 48
 _HEAT = colormaps["inferno"]
 _LEAST_SCALE_PERCENT = 2.0
 """The colours reach at least this far, so that the noise of a small movement does not glow."""
-_ARROWS = 6.0
-"""Arrows are drawn this many times as long as the way they show: a micro-expression goes a few pixels."""
+_ARROWS = (6, 4, 3, 2, 1)
+"""Arrows are drawn so many times as long as the way they show: a micro-expression goes a few pixels."""
+_LONGEST_ARROW_PX = 24.0
 _ARROW_EVERY_PX = 12
 
 
-def write_picture(path: Path, material: Material, event: MeEnd) -> None:
+def write_picture(path: Path, material: Material, event: Movement) -> None:
     """Write the picture as PNG.
 
     Raises:
@@ -43,12 +49,12 @@ def write_picture(path: Path, material: Material, event: MeEnd) -> None:
     figure = _figure(material, event)
     try:
         # No program version in the file: the same run gives the same picture.
-        figure.savefig(path, format="png", metadata={"Software": None})
+        figure.savefig(path, format="png", metadata={"Software": None}, pil_kwargs={"compress_level": 3})
     except OSError as error:
         raise UsageError(f"the evidence cannot be written to {path}: {error.strerror}.") from error
 
 
-def _figure(material: Material, event: MeEnd) -> Figure:
+def _figure(material: Material, event: Movement) -> Figure:
     figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     _head(figure, event)
@@ -56,7 +62,10 @@ def _figure(material: Material, event: MeEnd) -> Figure:
     _photo(_place(figure, 3.5, 3.1, _SIDE, _SIDE), material.crops.apex, "apex", event.interval.apex)
     beside = _place(figure, 9.6, 3.1, 0.13, _SIDE)
     _heat(figure, _place(figure, 6.6, 3.1, _SIDE, _SIDE), beside, material, motion_of(material))
-    _probabilities(_place(figure, 11.45, 3.1, 1.6, _SIDE), event)
+    if isinstance(event, MeRejected):
+        _numbers(_place(figure, 10.55, 3.1, 2.4, _SIDE), event)
+    else:
+        _probabilities(_place(figure, 11.45, 3.1, 1.6, _SIDE), event)
     _course(_place(figure, 0.85, 0.62, _WIDTH - 1.1, 1.85), material, event)
     return figure
 
@@ -66,30 +75,33 @@ def _place(figure: Figure, left: float, bottom: float, width: float, height: flo
     return figure.add_axes((left / _WIDTH, bottom / _HEIGHT, width / _WIDTH, height / _HEIGHT))
 
 
-def headline(event: MeEnd) -> str:
-    """Label and probability, or the doubt, in words."""
+def headline(event: Movement) -> str:
+    """Label and probability, or the doubt, or the reasons of a rejection, in words."""
+    if isinstance(event, MeRejected):
+        return f"rejected: {_words(', '.join(event.reasons))}"
     recognition = event.recognition
     if recognition is None:
         return "micro-expression, not named"
     probability = recognition.probabilities[recognition.top_label]
     if recognition.label is not None:
         return f"{recognition.label}  {probability:.0%}"
-    reasons = ", ".join(reason.replace("_", " ") for reason in recognition.abstain)
-    return f"no label ({reasons}); most likely {recognition.top_label}  {probability:.0%}"
+    return (
+        f"no label ({_words(', '.join(recognition.abstain))}); most likely {recognition.top_label}  {probability:.0%}"
+    )
 
 
-def details(event: MeEnd) -> str:
+def details(event: Movement) -> str:
     """Whose it is, where it was strongest, and how long it took."""
     i = event.interval
     return (
         f"{_shortened(event.source)}    face {event.face_id}    at {_clock(i.onset.t_s)}    "
-        f"{event.region.replace('_', ' ')} {event.magnitude:.1f} % of the inter-ocular distance    "
+        f"{_words(event.region)} {event.magnitude:.1f} % of the inter-ocular distance    "
         f"onset to apex {i.onset_phase_s * 1e3:.0f} ms, to offset {i.duration_s * 1e3:.0f} ms"
     )
 
 
-def _head(figure: Figure, event: MeEnd) -> None:
-    label = event.recognition.label if event.recognition else None
+def _head(figure: Figure, event: Movement) -> None:
+    label = _label(event)
     chip = Rectangle((0.4 / _WIDTH, 6.72 / _HEIGHT), 0.12 / _WIDTH, 0.36 / _HEIGHT, transform=figure.transFigure)
     chip.set_color(_colour(label) if label else "#c8d0d8")
     figure.add_artist(chip)
@@ -110,14 +122,16 @@ def _heat(figure: Figure, axes: Axes, beside: Axes, material: Material, motion: 
     """The onset in grey, coloured where it moved, with arrows the way it went."""
     reach = max(_LEAST_SCALE_PERCENT, float(np.quantile(motion.magnitude, 0.995)))
     axes.imshow(_heated(grey_of(material.crops.onset), motion.magnitude / reach), interpolation="bicubic")
-    length = np.hypot(*motion.moves_px.T) * 100.0 / material.align.iod_px
+    length_px = np.hypot(*motion.moves_px.T)
     spaced = np.all(motion.points_px // 4 % (_ARROW_EVERY_PX // 4) == 0, axis=1)
-    told = spaced & (length > 0.3 * reach)
+    told = spaced & (length_px * 100.0 / material.align.iod_px > 0.3 * reach)
+    longest_px = float(length_px[told].max(initial=0.0))
+    times = next((times for times in _ARROWS if times * longest_px <= _LONGEST_ARROW_PX), _ARROWS[-1])
     if told.any():
-        (x, y), (right, down) = motion.points_px[told].T, motion.moves_px[told].T * _ARROWS
+        (x, y), (right, down) = motion.points_px[told].T, motion.moves_px[told].T * times
         axes.quiver(x, y, right, down, angles="xy", scale_units="xy", scale=1.0, color="white", width=0.007,
                     headwidth=4, headlength=4, headaxislength=3.5, edgecolor=_INK, linewidth=0.5)  # fmt: skip
-    axes.set_title(f"moved between the two (arrows {_ARROWS:g} x)", fontsize=10.5, color=_INK, pad=6)
+    axes.set_title(f"moved between the two (arrows x {times})", fontsize=10.5, color=_INK, pad=6)
     _bare(axes)
     axes.set_xlim(-0.5, motion.magnitude.shape[1] - 0.5)
     axes.set_ylim(motion.magnitude.shape[0] - 0.5, -0.5)
@@ -138,6 +152,19 @@ def _heated(grey: UInt8Array, share: Float32Array) -> Float32Array:
     return np.asarray(base * (1 - weight) + colours * weight, dtype=np.float32)
 
 
+def _numbers(axes: Axes, event: MeRejected) -> None:
+    """What the gates went by."""
+    axes.set_axis_off()
+    axes.set_title("what the gates measured", fontsize=10.5, color=_INK, pad=6)
+    step = 1.0 / max(len(event.evidence), 12)
+    for row, (name, value) in enumerate(event.evidence.items()):
+        y = 1 - (row + 0.7) * step
+        text = _words(name).removesuffix(" percent iod")
+        text = f"{text}, % IOD" if name.endswith("_percent_iod") else text
+        axes.text(0.0, y, text, fontsize=8.5, color=_MUTED, va="center")
+        axes.text(1.0, y, f"{value:.2f}", fontsize=8.5, color=_INK, va="center", ha="right")
+
+
 def _probabilities(axes: Axes, event: MeEnd) -> None:
     for name, spine in axes.spines.items():
         spine.set_visible(name == "left")
@@ -146,7 +173,7 @@ def _probabilities(axes: Axes, event: MeEnd) -> None:
     recognition = event.recognition
     if recognition is None:
         axes.set_axis_off()
-        axes.text(0.5, 0.5, f"not named:\n{SPOT_ONLY.replace('_', ' ')}", ha="center", va="center", color=_MUTED,
+        axes.text(0.5, 0.5, f"not named:\n{_words(SPOT_ONLY)}", ha="center", va="center", color=_MUTED,
                   fontsize=11, transform=axes.transAxes)  # fmt: skip
         return
     labels = list(recognition.probabilities)
@@ -166,15 +193,15 @@ def _probabilities(axes: Axes, event: MeEnd) -> None:
     axes.set_title("calibrated probability" if event.calibrated else "probability", fontsize=10.5, color=_INK, pad=6)
 
 
-def _course(axes: Axes, material: Material, event: MeEnd) -> None:
+def _course(axes: Axes, material: Material, event: Movement) -> None:
     """Displacement of every region over time, the strongest one in colour."""
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.grid(axis="both", color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(colors=_MUTED, labelsize=9, length=0)
-    label = event.recognition.label if event.recognition else None
-    colour = _colour(label) if label else "#1b6ca8"
+    label = _label(event)
+    colour = _colour(label) if label else _REJECTED if isinstance(event, MeRejected) else _UNNAMED
     times_s, strongest = material.times_s, region_trace(material, event.region)
     for region in REGIONS:
         if region != event.region:
@@ -186,18 +213,32 @@ def _course(axes: Axes, material: Material, event: MeEnd) -> None:
     axes.axvspan(i.onset.t_s, i.offset.t_s, color=colour, alpha=0.06, linewidth=0, zorder=1)
     start_s, span_s = float(times_s[0]), float(times_s[-1] - times_s[0])
     end_s = float(times_s[-1]) + 0.1 * span_s  # room for the word at the offset
-    for name, at, side in (("onset", i.onset, "right"), ("apex", i.apex, "center"), ("offset", i.offset, "left")):
+    near_s = 0.16 * span_s
+    onset_side = "right" if i.onset.t_s - start_s > near_s else "left"
+    crowded = min(i.apex.t_s - i.onset.t_s, i.offset.t_s - i.apex.t_s) < near_s
+    marks = (("onset", i.onset, onset_side, 0), ("apex", i.apex, "center", int(crowded)), ("offset", i.offset, "left",
+             2 * int(i.offset.t_s - i.onset.t_s < near_s and onset_side == "left")))  # fmt: skip
+    for name, at, side, row in marks:
         axes.axvline(at.t_s, color=_INK, linewidth=1.3, linestyle="-" if name == "apex" else (0, (4, 3)), zorder=5)
         pad = {"right": -1, "left": 1, "center": 0}[side] * 0.004 * span_s
-        axes.text(at.t_s + pad, 0.985 * top, f"{name}  {at.t_s:.3f} s", ha=side, va="top", fontsize=9.5, color=_INK,
-                  zorder=6, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})  # fmt: skip
+        axes.text(at.t_s + pad, (0.985 - 0.11 * row) * top, f"{name}  {at.t_s:.3f} s", ha=side, va="top",
+                  fontsize=9.5, color=_INK, zorder=6,
+                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.85})  # fmt: skip
     axes.set_xlim(start_s - 0.005 * span_s, end_s)
     axes.set_ylim(0, top)
     axes.set_ylabel("displacement\n% of inter-ocular distance", fontsize=9, color=_INK)
     axes.set_xlabel(
-        f"time in the source (s); {event.region.replace('_', ' ')} in colour, the other regions grey, each against the "
+        f"time in the source (s); {_words(event.region)} as a thick line, the other regions thin, each against the "
         f"first frame shown", fontsize=9, color=_INK,
     )  # fmt: skip
+
+
+def _label(event: Movement) -> str | None:
+    return event.recognition.label if isinstance(event, MeEnd) and event.recognition else None
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _clock(t_s: float) -> str:
