@@ -277,7 +277,9 @@ def test_the_window_is_blurred(prompt: Prompt, film: Path, monkeypatch: pytest.M
     ("privacy", "option"),
     [
         ("events-only", "--video"),
+        ("events-only", "--evidence"),
         ("events-only", "--record"),
+        ("blur", "--evidence"),
         ("blur", "--record"),
     ],
 )
