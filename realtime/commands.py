@@ -28,7 +28,15 @@ from tsfmicro.realtime.recording.layout import REPLAY_PREFIX
 from tsfmicro.realtime.recording.replay import ReplaySource, open_recording
 from tsfmicro.realtime.session import Outputs, Session
 from tsfmicro.realtime.source_run import Limits
-from tsfmicro.realtime.sources import CameraSource, CameraSpec, Source, SourceSpec, open_lasting, open_source
+from tsfmicro.realtime.sources import (
+    CameraSource,
+    CameraSpec,
+    Source,
+    SourceSpec,
+    open_lasting,
+    open_source,
+    tell_apart,
+)
 from tsfmicro.realtime.sources.camera import CameraMode
 from tsfmicro.realtime.sources.demo import DEMO_NAME, DemoSource
 from tsfmicro.realtime.sources.images import DEFAULT_IMAGES_FPS
@@ -201,7 +209,9 @@ def _open(
         return [stack.enter_context(source) for source in open_recording(names[0])]
     openers: list[Callable[[], Source]] = [partial(CameraSource, index, spec.camera) for index in cameras]
     openers += [DemoSource if name == DEMO_NAME else partial(open_source, name, spec) for name in names]
-    return [stack.enter_context(open_lasting(opener, retry)) for opener in openers]
+    sources = [stack.enter_context(open_lasting(opener, retry)) for opener in openers]
+    tell_apart(sources)
+    return sources
 
 
 def _check_replay(opened: Sequence[Source], align: AlignSpec) -> None:
