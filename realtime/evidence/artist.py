@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -35,8 +39,11 @@ class Artist:
         context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs,), name="evidence", daemon=True)
-        self._process.start()
+        with _deaf():
+            self._process.start()
         theirs.close()
+        # Were this forgotten open, the end of the program would wait for a process that waits for more to draw.
+        atexit.register(self._connection.close)
 
     def draw(self, job: Job) -> None:
         """Draw, and wait for it.
@@ -60,11 +67,28 @@ class Artist:
     ) -> None:
         self._connection.close()
         self._process.join()
+        atexit.unregister(self._connection.close)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """What starts in here hears no interruption: Ctrl-C and service managers send theirs to every process of a session.
+
+    The session is told too, and closes what it started when it has flushed.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # starting a first process would start it, and leave the signals unblocked
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(connection: Connection) -> None:
     """Draw until nobody is at the other end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the session, which then closes this
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
     while True:
@@ -79,4 +103,7 @@ def _work(connection: Connection) -> None:
             failure = error
         except Exception as error:  # a process's outermost: told to the one that asked
             failure = TsfError(f"{job.path} could not be drawn: {type(error).__name__} {error}")
-        connection.send(failure)
+        try:
+            connection.send(failure)
+        except OSError:
+            return

@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gc
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 import weakref
 from dataclasses import replace
@@ -18,7 +21,7 @@ import numpy as np
 import pytest
 
 from tests.factories import astronaut, make_finished, make_sample
-from tests.running import Prompt
+from tests.running import Prompt, environment, spawn
 from tsfmicro.align import AlignSpec, apply_transform, crop_transform, warp_crop
 from tsfmicro.errors import TsfError, UsageError
 from tsfmicro.motion import MOTION_POINTS, REGIONS, Displacement, FacePatch
@@ -290,6 +293,31 @@ def test_every_event_has_its_picture(prompt: Prompt, film: Path, tmp_path: Path,
     assert done.code == 0, done.err
     wanted = [f"{record['id']}.png" for record in done.records if record["type"] in types]
     assert drawn(tmp_path / "seen") == wanted and {name[10:-4] for name in wanted} == set(types)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_of_every_process_leaves_what_was_found(tmp_path: Path, sent: signal.Signals) -> None:
+    """A terminal and a service manager tell all of them."""
+    events, seen = tmp_path / "out.jsonl", tmp_path / "seen"
+    command = spawn("demo:", "--spot-only", "--no-display", "--evidence", seen, "--events", events)
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True
+    ) as process:
+        until = time.monotonic() + 120
+        while not events.exists() or "me.end" not in events.read_text(encoding="utf-8"):
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+        os.killpg(process.pid, sent)
+        err = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "Traceback" not in err, err
+    told = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
+    assert told[-1]["type"] == "session.end"
+    assert drawn(seen) == [f"{record['id']}.png" for record in told if record["type"] == "me.end"] != []
+
+
+def test_a_forgotten_artist_does_not_keep_the_program() -> None:
+    script = "if __name__ == '__main__':\n from tsfmicro.realtime.evidence.artist import Artist\n kept = Artist()"
+    assert subprocess.run([sys.executable, "-c", script], env=environment(), timeout=120, check=False).returncode == 0
 
 
 def test_evidence_replaces_nothing_and_needs_a_place(prompt: Prompt, clip: Path, tmp_path: Path) -> None:

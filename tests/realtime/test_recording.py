@@ -210,9 +210,9 @@ def test_a_recording_of_a_replay_is_the_recording(small: Path, tmp_path: Path) -
 def test_the_demo_gives_the_same_events(prompt: Prompt, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     first = prompt.live("demo:", "--record", kept, "--duration", 7)
-    second = prompt.live(f"replay:{kept}")
+    second = prompt.live(f"replay:{kept}", "--evidence", tmp_path / "seen")
     assert (first.code, second.code) == (0, 0), second.err
-    assert kinds(first.records).count("me.end") >= 2
+    assert len(list((tmp_path / "seen").iterdir())) == kinds(first.records).count("me.end") >= 2
     # Two runs: when each began and how long it took is theirs, and so is why it ended.
     own = WALL_CLOCK | {"reason"}
     strip = [[{k: v for k, v in r.items() if k not in own} for r in done.records] for done in (first, second)]
