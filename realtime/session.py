@@ -32,7 +32,7 @@ from tsfmicro.values import Frame
 
 _LOOK_UP_S = 0.1
 """How often a wait for frames looks up for an interruption: nobody waits for Ctrl-C."""
-_KEPT_EVENTS = 10_000
+_KEPT_EVENTS = 1_000
 """Movements remembered for the summary: a month must not cost more memory than a day."""
 
 
