@@ -18,7 +18,7 @@ from tsfmicro.benchmarks.model_page import model_figures
 from tsfmicro.benchmarks.objectives import Objective, parse_objective, require_met
 from tsfmicro.benchmarks.provenance import write_result
 from tsfmicro.benchmarks.stages import run_stages
-from tsfmicro.bundle import default_bundle_path, read_bundle
+from tsfmicro.bundle import WEIGHTS_FILE, default_bundle_path, read_bundle
 from tsfmicro.errors import BackendError, UsageError
 from tsfmicro.models.config import SIZES
 from tsfmicro.realtime.recognise import Recogniser
@@ -143,6 +143,34 @@ def train(
     _finish(json_file, "train", rows, {**settings, "torch": torch.__version__}, objectives)
 
 
+@app.command(
+    epilog="Examples:\n\n    tsf-bench engine --json results.json\n\n"
+    "    tsf-bench engine --size base --backends onnxruntime,openvino --slo 'onnxruntime<=0.85'"
+)
+def engine(
+    model: Annotated[Path | None, typer.Option(help="Bundle; by default the demonstration one.")] = None,
+    size: Annotated[str | None, typer.Option(help="Random weights of this size instead: base or small.")] = None,
+    backends: Annotated[str, typer.Option(help="Names for tsf-live --backend, joined by commas.")] = "onnxruntime",
+    batch: Annotated[list[int] | None, typer.Option(help="Pairs a call; repeatable. By default 1.", min=1)] = None,
+    rounds: Annotated[int, typer.Option(help="Calls of each backend, in turns.", min=1)] = 30,
+    threads: Annotated[int, typer.Option(help="CPU threads of each.", min=1)] = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+    slo: _Slo = None,
+) -> None:
+    """Time backends beside torch eager in float32, in turns, each with its distance from it."""
+    objectives = [parse_objective(text) for text in slo or []]
+    if size is not None and (model is not None or size not in SIZES):
+        raise UsageError(f"--size is {size!r}; expected {' or '.join(SIZES)}, and no --model beside it")
+    engines = _networks("engines")
+    names, batches = backends.split(","), batch or [1]
+    found = nullcontext(read_bundle(model or default_bundle_path())) if size is None else engines.bundle_of_size(size)
+    with found as bundle:
+        rows = engines.run_engines(bundle, names, batches, rounds, threads)
+        settings = {"bundle": bundle.manifest.name, "weights_sha256": bundle.manifest.files[WEIGHTS_FILE]}
+    settings |= {"size": bundle.manifest.model.size, "rounds": rounds, "threads": threads, "batches": batches}
+    _finish(json_file, "engine", rows, settings, objectives)
+
+
 @app.command(epilog="Example:\n\n    tsf-bench readme")
 def readme(
     document: Annotated[Path, typer.Argument(help="Document with the marks of the figures.")] = Path("README.md"),
@@ -170,14 +198,16 @@ def _fill(document: Path, block: str) -> None:
     typer.echo(f"wrote the figures of {document}")
 
 
-def _networks() -> ModuleType:
-    """The scenarios that need torch, which the others do without."""
+def _networks(module: str = "networks") -> ModuleType:
+    """The scenarios that need torch and more, which the others do without."""
+    extras = {"torch": "train", "onnx": "export", "onnxscript": "export", "openvino": "openvino"}
     try:
-        return import_module("tsfmicro.benchmarks.networks")
+        return import_module(f"tsfmicro.benchmarks.{module}")
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        extra = extras.get(error.name or "")
+        if extra is None:
             raise
-        raise BackendError("this scenario needs torch; type: pip install 'tsfmicro[train]'") from error
+        raise BackendError(f"this scenario needs {error.name}; type: pip install 'tsfmicro[{extra}]'") from error
 
 
 def _finish(

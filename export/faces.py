@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from skimage import data
 
 from tsfmicro.landmarks import FaceMeshDetector
 from tsfmicro.preprocess import Preprocessor, PreprocessSpec
 from tsfmicro.synthetic.pairs import PairSpec, draw_pair
-from tsfmicro.synthetic.portrait import portrait_of
+from tsfmicro.synthetic.portrait import Portrait, portrait_of
 from tsfmicro.values import UInt8Array
 
 _MOVING = PairSpec(amplitude_percent_iod=(0.5, 4.0))
@@ -23,8 +25,13 @@ def face_pairs(count: int, seed: int, spec: PreprocessSpec) -> tuple[UInt8Array,
     Returns:
         Onset and apex, (count, S, S, 3) uint8 RGB each, as ``spec`` crops them.
     """
-    with FaceMeshDetector(max_faces=1) as detector:
-        portrait = portrait_of("astronaut", np.asarray(data.astronaut(), dtype=np.uint8), detector)
+    portrait = _astronaut()
     rng, preprocessor = np.random.default_rng(seed), Preprocessor(spec)
     pairs = [draw_pair((portrait,), _ALMOST_STILL if i % 2 else _MOVING, preprocessor, rng).crops for i in range(count)]
     return np.stack([pair.onset for pair in pairs]), np.stack([pair.apex for pair in pairs])
+
+
+@functools.cache
+def _astronaut() -> Portrait:
+    with FaceMeshDetector(max_faces=1) as detector:
+        return portrait_of("astronaut", np.asarray(data.astronaut(), dtype=np.uint8), detector)
