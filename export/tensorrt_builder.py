@@ -148,8 +148,8 @@ def _log_of(kind: str) -> Any:
 def _parse_errors(parser: Any) -> str:
     found = []
     for index in range(min(parser.num_errors, 3)):
-        error: Any = parser.get_error(index)
-        found.append(f"{error.node_operator()} {error.node_name()}: {error.desc()}")
+        told: Any = parser.get_error(index)
+        found.append(f"{told.node_operator()} {told.node_name()}: {told.desc()}")
     return "; ".join(found) or "it does not say why"
 
 
