@@ -84,11 +84,11 @@ class FakeCuda:
 
     def upload(self, to_device: int, memory: UInt8Array, stream: int) -> None:
         assert memory.ctypes.data in self.host, "copied from memory that is not pinned"
-        self.put(stream, lambda: self.memory[to_device].__setitem__(slice(None), memory))
+        self.put(stream, lambda: np.copyto(self.memory[to_device], memory))
 
     def download(self, memory: UInt8Array, from_device: int, stream: int) -> None:
         assert memory.ctypes.data in self.host, "copied to memory that is not pinned"
-        self.put(stream, lambda: memory.__setitem__(slice(None), self.memory[from_device]))
+        self.put(stream, lambda: np.copyto(memory, self.memory[from_device]))
 
     def begin_capture(self, stream: int) -> None:
         assert self.recording is None
