@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tsfmicro.benchmarks.engine_page import engine_figures
 from tsfmicro.benchmarks.event import ClipResult, row_of, run_clips
 from tsfmicro.benchmarks.figures import figures, with_figures
 from tsfmicro.benchmarks.model_page import model_figures
@@ -187,6 +188,15 @@ def model_page(
 ) -> None:
     """Write the table of the model family from the committed results."""
     _fill(document, model_figures(results))
+
+
+@app.command(epilog="Example:\n\n    tsf-bench export-page")
+def export_page(
+    document: Annotated[Path, typer.Argument(help="Document with the marks of the figures.")] = Path("docs/export.md"),
+    results: Annotated[Path, typer.Option(help="Folder of committed results.")] = Path("benchmarks/results"),
+) -> None:
+    """Write the latencies of the backends from the committed results."""
+    _fill(document, engine_figures(results))
 
 
 def _fill(document: Path, block: str) -> None:

@@ -45,7 +45,8 @@ def half(traced: onnx.ModelProto) -> onnx.ModelProto:
 
 def input_types(model: onnx.ModelProto, op_type: str) -> list[int]:
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
-    types = {v.name: v.type.tensor_type.elem_type for v in (*inferred.value_info, *inferred.input)}
+    values = (*inferred.value_info, *inferred.input, *inferred.output)
+    types = {v.name: v.type.tensor_type.elem_type for v in values}
     return [types[node.input[0]] for node in inferred.node if node.op_type == op_type]
 
 

@@ -188,7 +188,10 @@ def torch() -> Values:
 
 def runtime(name: str) -> Values:
     """Version of an optional runtime, once it is imported."""
-    return {"version": str(import_module(name).__version__)}
+    from tsfmicro.runners.openvino_import import import_openvino
+
+    library: Any = import_openvino() if name == "openvino" else import_module(name)
+    return {"version": str(library.__version__)}
 
 
 def cuda() -> Values:

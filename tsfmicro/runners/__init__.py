@@ -91,11 +91,12 @@ def _onnxruntime(bundle: Bundle, threads: int) -> Runner:
 
 
 def _openvino(bundle: Bundle, threads: int) -> Runner:
+    from tsfmicro.runners.openvino_runner import OpenVinoRunner
+
     try:
-        from tsfmicro.runners.openvino_runner import OpenVinoRunner
+        return OpenVinoRunner(bundle, threads)
     except ModuleNotFoundError as error:
         raise _not_installed(error, "openvino", "openvino", "'tsfmicro[openvino]'") from error
-    return OpenVinoRunner(bundle, threads)
 
 
 def _torch(bundle: Bundle, backend: str, threads: int | None) -> Runner:

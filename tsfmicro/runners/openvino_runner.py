@@ -7,12 +7,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import openvino
 
 from tsfmicro.bundle import ONNX_FILE, Bundle
 from tsfmicro.errors import BackendError, BundleError, ContractError
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.runners.contract import RunnerOutput, require_crops
+from tsfmicro.runners.openvino_import import import_openvino
 from tsfmicro.values import UInt8Array
 
 _MOST_SIZES = 8
@@ -37,13 +37,14 @@ class OpenVinoRunner:
             precision: ``"bfloat16"`` or ``"float32"``; by default bfloat16 where the processor has it.
 
         Raises:
+            ModuleNotFoundError: if OpenVINO is not installed.
             BundleError: if the bundle has no graph, or OpenVINO cannot read it.
             BackendError: if the processor does not have the precision.
         """
         self.labels: tuple[str, ...] = bundle.manifest.labels
         self.preprocess: PreprocessSpec = bundle.manifest.preprocess
         self.threads = threads
-        self._core: Any = openvino.Core()
+        self._core: Any = import_openvino().Core()
         has_bfloat16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.precision = precision or ("bfloat16" if has_bfloat16 else "float32")
         if self.precision == "bfloat16" and not has_bfloat16:

@@ -115,8 +115,8 @@ def _compiled(fused: FusedRecognizer) -> Forward:
         forward(crops, crops)
         forward(crops[:1], crops[:1])
     except Exception as error:  # whatever the compiler or the C++ compiler behind it raise
-        reason = str(error).strip().splitlines()
-        raise BackendError(f"backend torch-compiled cannot compile here: {reason[0] if reason else error!r}") from error
+        said = (str(error).strip() or repr(error)).splitlines()[0]
+        raise BackendError(f"backend torch-compiled cannot compile here: {said}") from error
     return forward
 
 
