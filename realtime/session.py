@@ -6,18 +6,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from tsfmicro import __version__
 from tsfmicro.errors import SourceLostError
 from tsfmicro.landmarks import LandmarkDetector
+from tsfmicro.realtime.analyzer import Closing
 from tsfmicro.realtime.events import Event, SessionEnd, SessionStart
 from tsfmicro.realtime.ledger import Ledger, total
-from tsfmicro.realtime.pipeline import EventRecogniser, PipelineSpec, Step, Tally
+from tsfmicro.realtime.naming import name
+from tsfmicro.realtime.pipeline import EventRecogniser, Observation, PipelineSpec, Step, Tally
 from tsfmicro.realtime.readers import Delivery, Readers
 from tsfmicro.realtime.recognise import Recogniser
+from tsfmicro.realtime.recording.replay import NoDetector, RecordedWatch, ReplaySource
 from tsfmicro.realtime.sinks import EventSink
 from tsfmicro.realtime.source_run import Limits, SourceRun
 from tsfmicro.realtime.sources import Source
@@ -39,6 +42,8 @@ class Outputs:
 
     sinks: list[EventSink] = field(default_factory=list)
     viewers: list[Viewer] = field(default_factory=list)
+    keep: Callable[[Closing], None] | None = None
+    """Given every movement as it was seen, before its event."""
 
     def close(self) -> None:
         """Close every one, in order; one that cannot be closed does not keep the others open."""
@@ -129,7 +134,7 @@ class Session:
             self._emit([start], outputs)
             self._runs = []
             for source in sources:
-                self._runs.append(self._begin(source))
+                self._runs.append(self._begin(source, outputs))
             readers.start()
             reason, stopped = self._analyse(readers, outputs)
         except KeyboardInterrupt as interrupt:
@@ -150,9 +155,13 @@ class Session:
             raise stopped
         return Summary(self._tally(), wall_s, reason, tuple(self._kept), self._ledger(), self.reports())
 
-    def _begin(self, source: Source) -> SourceRun:
-        detector = self._detector()
-        recogniser = EventRecogniser(source.name, detector, self._recogniser, self._spec, self._clock)
+    def _begin(self, source: Source, outputs: Outputs) -> SourceRun:
+        replayed = isinstance(source, ReplaySource)
+        detector = NoDetector() if replayed else self._detector()
+        watch = RecordedWatch() if replayed else None
+        recogniser = EventRecogniser(
+            source.name, detector, self._recogniser, self._spec, self._clock, watch, outputs.keep
+        )
         return SourceRun(source, detector, recogniser, self._limits)
 
     def _analyse(self, readers: Readers, outputs: Outputs) -> tuple[str, SourceLostError | None]:
@@ -161,34 +170,49 @@ class Session:
         while any(run.reason is None for run in self._runs):
             if self._interrupted():
                 raise KeyboardInterrupt
-            taken = readers.take(_LOOK_UP_S)
-            if taken is None:
-                pass
-            elif taken.item is not None:
-                limit = self._advance(taken.lane, taken.item, taken.dropped, outputs)
-                if limit is not None:
-                    self._leave(taken.lane, limit, readers, outputs)
-            elif taken.error is None:
-                self._finish(taken.lane, "end_of_source", outputs)
-            elif isinstance(taken.error, SourceLostError):
-                lost = lost or taken.error
-                self._finish(taken.lane, "source_lost", outputs)
-            else:
-                raise taken.error
+            held: list[tuple[int, Observation]] = []
+            try:
+                for taken in readers.take(_LOOK_UP_S):
+                    if taken.item is not None:
+                        limit = self._advance(taken.lane, taken.item, taken.dropped, held, outputs)
+                        if limit is not None:
+                            self._leave(taken.lane, limit, readers, outputs)
+                    elif taken.error is None:
+                        self._finish(taken.lane, "end_of_source", outputs)
+                    elif isinstance(taken.error, SourceLostError):
+                        lost = lost or taken.error
+                        self._finish(taken.lane, "source_lost", outputs)
+                    else:
+                        raise taken.error
+            finally:
+                self._decide(held, outputs)
             for number, run in enumerate(self._runs):
                 limit = run.limit_while_waiting() if run.reason is None else None
                 if limit is not None:
                     self._leave(number, limit, readers, outputs)
         return ("source_lost" if lost else self._runs[-1].reason or "end_of_source"), lost
 
-    def _advance(self, number: int, delivery: Delivery, dropped: int, outputs: Outputs) -> str | None:
-        """Take one item of a source; the limit that was reached, if one was."""
+    def _advance(
+        self,
+        number: int,
+        delivery: Delivery,
+        dropped: int,
+        held: list[tuple[int, Observation]],
+        outputs: Outputs,
+    ) -> str | None:
+        """Take one item of a source; the limit that was reached, if one was.
+
+        What holds movements to be named is added to ``held``; everything else is told at once.
+        """
         run, item = self._runs[number], delivery.item
         if isinstance(item, Frame):
             limit = run.limit_before(item)
             if limit is None:
                 run.update(delivery.ledger, dropped)
-                self._show(number, run.step(item), outputs)
+                observed = run.observe(item)
+                held.append((number, observed))
+                if not observed.unnamed:
+                    self._decide([held.pop()], outputs)
             return limit
         run.update(delivery.ledger, dropped)
         if item is not None:
@@ -196,6 +220,12 @@ class Session:
             self._emit(events, outputs)
             self._unseen.setdefault(number, []).extend(events)
         return None
+
+    def _decide(self, observations: Sequence[tuple[int, Observation]], outputs: Outputs) -> None:
+        """Name what several sources showed, all of it in one call, and tell it."""
+        named = name([observed.findings for _, observed in observations], self._recogniser)
+        for (number, observed), events in zip(observations, named, strict=True):
+            self._show(number, self._runs[number].decided(observed, events), outputs)
 
     def _leave(self, number: int, reason: str, readers: Readers, outputs: Outputs) -> None:
         readers.abandon(number)
@@ -215,7 +245,7 @@ class Session:
             self._emit(step.events, outputs)
             # Viewers see frames; what came between two of them comes with the second.
             unseen = self._unseen.pop(number, [])
-            seen = Step(step.frame, step.faces, (*unseen, *step.events)) if unseen else step
+            seen = replace(step, events=(*unseen, *step.events)) if unseen else step
             for viewer in outputs.viewers:
                 viewer.see(seen)
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from tsfmicro.align import AlignSpec
 from tsfmicro.errors import ContractError
-from tsfmicro.motion import REGIONS, displacement
+from tsfmicro.motion import REGIONS, traced_displacement
 from tsfmicro.realtime.baseline import RobustBaseline
 from tsfmicro.realtime.course import Course, measure_course
 from tsfmicro.realtime.samples import FaceSample
@@ -98,6 +98,8 @@ class Finished:
     """False where the movement did not come back in time, or the face or stream ended first."""
     samples: tuple[FaceSample, ...]
     """Everything from the anchor to the confirmation, in order."""
+    traces: Float64Array
+    """(N, R) displacement of each of them against the first, by region, percent of the inter-ocular distance."""
     confirmed: Moment
 
     def sample_at(self, moment: Moment) -> FaceSample:
@@ -181,7 +183,7 @@ class FaceSpotter:
         earlier = _latest_before(self._recent, sample.moment.t_s - self._spec.lag_s)
         if earlier is None:
             return None
-        moved = displacement(earlier.patch, sample.patch, self._align).residual
+        moved = traced_displacement(earlier.patch, sample.patch, self._align).residual
         scores = self._baseline.scores(moved, self._spec.noise_floor_percent_iod)
         self._baseline.add(sample.moment.t_s, moved)
         strongest = int(scores.argmax())
@@ -207,7 +209,7 @@ class FaceSpotter:
         return [Started(candidate.number, sample.moment, self.score, REGIONS[region])]
 
     def _against_anchor(self, candidate: _Candidate, sample: FaceSample) -> Float64Array:
-        return displacement(candidate.samples[0].patch, sample.patch, self._align).residual
+        return traced_displacement(candidate.samples[0].patch, sample.patch, self._align).residual
 
     def _follow(self, candidate: _Candidate, sample: FaceSample) -> list[Signal]:
         candidate.samples.append(sample)
@@ -250,6 +252,7 @@ class FaceSpotter:
                 score=candidate.score,
                 returned=course.offset is not None,
                 samples=samples,
+                traces=np.stack(candidate.traces),
                 confirmed=samples[last].moment,
             )
         ]

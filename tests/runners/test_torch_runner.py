@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ pytest.importorskip("torch")
 
 import torch
 
+from tsfmicro.benchmarks.engines import untrained_bundle
 from tsfmicro.bundle import Bundle, default_bundle_path, read_bundle
 from tsfmicro.errors import BackendError
+from tsfmicro.models.config import ModelConfig
 from tsfmicro.runners import load
 from tsfmicro.runners.parity import probe_pairs
 
@@ -37,7 +40,9 @@ def test_a_compiler_that_is_missing_is_told(bundle: Bundle, monkeypatch: pytest.
 
 
 @pytest.mark.slow
-def test_the_compiled_network_answers_as_the_eager_one(bundle: Bundle) -> None:
+def test_the_compiled_network_answers_as_the_eager_one(tmp_path: Path) -> None:
+    # The spatial branch alone: compiling the whole network takes a minute on a quiet machine.
+    bundle = untrained_bundle(tmp_path / "x.tsf", ModelConfig(size="small", fusion="spatial"))
     with load(bundle, "torch", threads=1) as eager, load(bundle, "torch-compiled", threads=1) as compiled:
         assert compiled.backend == "torch-compiled"
         for count in (1, 2, 3):
