@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,11 @@ def test_a_compiler_that_is_missing_is_told(bundle: Bundle, monkeypatch: pytest.
     assert "long story" not in str(caught.value)
 
 
-@pytest.mark.slow
-def test_the_compiled_network_answers_as_the_eager_one(tmp_path: Path) -> None:
-    # The spatial branch alone: compiling the whole network takes a minute on a quiet machine.
+def test_the_compiled_network_answers_as_the_eager_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced for any number of pairs. Generating and compiling C++ takes minutes and is left to torch's own tests."""
     bundle = untrained_bundle(tmp_path / "x.tsf", ModelConfig(size="small", fusion="spatial"))
+    compiled_by = functools.partial(torch.compile, backend="aot_eager")
+    monkeypatch.setattr(torch, "compile", compiled_by)
     with load(bundle, "torch", threads=1) as eager, load(bundle, "torch-compiled", threads=1) as compiled:
         assert compiled.backend == "torch-compiled"
         for count in (1, 2, 3):
