@@ -123,7 +123,11 @@ def usable_engine(bundle: Bundle, kind: str) -> str:
     names = engines_of(bundle, kind)
     if not names:
         again = rebuild_command(bundle, kind, Precision.FLOAT16)
-        raise BackendError(f"{bundle.path} has no {engine_file(kind, Precision.FLOAT16)}; type `{again}`")
+        missing = engine_file(kind, Precision.FLOAT16)
+        raise BackendError(
+            f"backend {kind} needs an engine, and {bundle.path} has no {missing}; type `{again}`, or use "
+            "--backend onnxruntime"
+        )
     card = read_card(bundle, names[0])
     version = str(runtime_module(kind).__version__)
     if card.runtime_version != version:

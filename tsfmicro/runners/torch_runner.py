@@ -54,7 +54,9 @@ class TorchRunner:
         if threads is not None:
             torch.set_num_threads(threads)
         if backend == "cuda" and not torch.cuda.is_available():
-            raise BackendError("backend cuda needs an NVIDIA card that torch can use, and there is none here")
+            raise BackendError(
+                "backend cuda needs an NVIDIA card that torch can use, and none is here; use --backend onnxruntime"
+            )
         fused = load_fused(bundle)
         self.device, self.precision = "cpu", "float32"
         self._forward: Forward | None
