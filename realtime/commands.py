@@ -44,7 +44,7 @@ from tsfmicro.realtime.sources.reconnect import DEFAULT_RETRY_FOR_S, Reconnectin
 from tsfmicro.realtime.sources.stream import TRANSPORTS, StreamSpec
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.terminal import print_summary, print_truth
-from tsfmicro.runners import BACKENDS, load
+from tsfmicro.runners import BACKENDS, choose, load
 from tsfmicro.synthetic.timecourse import TrueEvent
 
 _EPILOG = """
@@ -159,7 +159,7 @@ def live(
         if spot_only and (backend != "auto" or model is not None):
             raise UsageError("--spot-only uses no recogniser; leave out --model and --backend, or --spot-only")
         bundle = None if spot_only else read_bundle(model or default_bundle_path())
-        recogniser = None if bundle is None else _load(bundle, backend, clock, stack)
+        recogniser = None if bundle is None else _load(bundle, backend, clock, stack, console)
         session = Session(
             lambda: FaceMeshDetector(max_faces), recogniser, _describe(bundle, recogniser),
             Limits(duration, max_frames), clock, interrupted=lambda: interruption.requested,
@@ -191,7 +191,11 @@ def live(
         console.print(f"wrote {path}", highlight=False)
 
 
-def _load(bundle: Bundle, backend: str, clock: StageClock, stack: ExitStack) -> Recogniser:
+def _load(bundle: Bundle, backend: str, clock: StageClock, stack: ExitStack, console: Console) -> Recogniser:
+    if backend == "auto":
+        choice = choose(bundle)
+        console.print(f"backend {choice}", markup=False, soft_wrap=True)
+        backend = choice.backend
     return Recogniser(stack.enter_context(load(bundle, backend)), bundle.manifest.calibration, clock)
 
 
