@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -62,8 +63,8 @@ class Recognizer(nn.Module, ABC):
     (B, V, S, S, 3) RGB, 0 to 255: onset and apex, or the frames of a window.
     """
 
-    network: nn.Module
-    """What is trained and kept."""
+    network: Any
+    """What is trained and kept: a module whose last layer is ``head.classify``."""
 
     @abstractmethod
     def logits(self, crops: Tensor) -> Tensor:
