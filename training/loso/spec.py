@@ -61,8 +61,11 @@ class LosoSpec:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     shuffled_seeds: int = 1
     """Seeds that are run once more on shuffled training labels, as a control."""
+    model: str = "tsfmicro"
     size: str = "base"
     fusion: str = "late"
+    options: tuple[str, ...] = ()
+    """Judgement calls of the network, ``NAME=VALUE`` each."""
     learning_rate: float = 8e-4
     weight_decay: float = 0.6
     batch: int = 32
@@ -84,8 +87,7 @@ class LosoSpec:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         values = asdict(self)
-        values["seeds"] = list(self.seeds)
-        return values
+        return {**values, "seeds": list(self.seeds), "options": list(self.options)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> LosoSpec:
@@ -95,13 +97,14 @@ class LosoSpec:
             mode=Mode(values["mode"]),
             select=Select(values["select"]),
             seeds=tuple(values["seeds"]),
+            options=tuple(values["options"]),
             precision=Precision(values["precision"]),
             augment=AugmentSpec(**values["augment"]),
             **rest,
         )
 
 
-_CONVERTED = frozenset({"mode", "select", "seeds", "precision", "augment"})
+_CONVERTED = frozenset({"mode", "select", "seeds", "options", "precision", "augment"})
 
 
 def derived_seed(*parts: object) -> int:

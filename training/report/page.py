@@ -67,7 +67,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _about(result: dict[str, Any]) -> str:
     spec = result["spec"]
     start = result["pretraining"]
-    weights = "random" if start is None else f"fine-tuned from {start['bundle']}, trained on {start['data']}"
+    weights = "random" if start is None else f"from {start['bundle']} ({start['network']}), trained on {start['data']}"
     chosen = "fixed in advance" if spec["select"] == "fixed" else "chosen by people inside the training set"
     if result["stamp"]:
         chosen = "chosen on the person who is tested"
@@ -76,7 +76,7 @@ def _about(result: dict[str, Any]) -> str:
         ("protocol", f"{result['protocol']}: {protocol(result['protocol']).note}"),
         ("crops", f"{result['faces']}, preprocessing {result['preprocess_digest'][:16]}"),
         ("learned from", _learned_from(result)),
-        ("network", f"TSFmicro {spec['size']}, fusion {spec['fusion']}"),
+        ("network", _network(spec)),
         ("training", f"{spec['epochs']} epochs, {chosen}; batch {spec['batch']}, AdamW {spec['learning_rate']:g}, "
                      f"weight decay {spec['weight_decay']:g}, {spec['precision']}; seeds {result['seeds']}"),
         ("initial weights", weights),
@@ -88,6 +88,10 @@ def _about(result: dict[str, Any]) -> str:
         notes += ["this copy of the data differs from the published counts", *result["audit"]["explanation"]]
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return _table(("", ""), lines) + (f'<ul class="note">{listed}</ul>' if notes else "")
+
+
+def _network(spec: dict[str, Any]) -> str:
+    return ", ".join([spec["model"], spec["size"], f"fusion {spec['fusion']}", *spec["options"]])
 
 
 def _learned_from(result: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tsfmicro.labels import PROTOCOLS
+from tsfmicro.training.loso.spec import LosoSpec
 from tsfmicro.training.report.page import page
 from tsfmicro.training.report.published import published
 
@@ -31,8 +32,7 @@ def test_a_name_cannot_break_the_page() -> None:
         "faces": "dataset", "preprocess_digest": "b", "pretraining": None, "seeds": [0], "failed_folds": [],
         "audit": None, "parts": None, "acc": scores, "uf1": scores, "uar": scores,
         "controls": {"shuffled": None, "majority": {"acc": 0.2, "uf1": 0.1, "uar": 0.2}},
-        "spec": {"select": "fixed", "size": "small", "fusion": "late", "epochs": 1, "batch": 2, "learning_rate": 0.1,
-                 "weight_decay": 0.1, "precision": "fp32"},
+        "spec": LosoSpec(size="small", epochs=1).to_dict(),
         "per_subject": {"<script>alert(1)</script>": {"clips": 1, "right": [1]}},
     }  # fmt: skip
     text = page(found, [])

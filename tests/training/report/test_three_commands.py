@@ -152,7 +152,7 @@ def test_a_network_that_does_not_exist_is_refused_before_crops_are_cut(prompt: P
     prompt(
         "tsf-train", "loso", "--dataset", "csv", "--root", root, "--protocol", "casme2_5c_tsf", "--out",
         tmp_path / "run", "--size", "huge",
-    ).assert_refused(2, "--size huge", "tsf-train models")  # fmt: skip
+    ).assert_refused(2, "--size", "huge", "'base', 'small'")  # fmt: skip
     assert not (tmp_path / "run").exists()
 
 
