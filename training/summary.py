@@ -17,7 +17,7 @@ from tsfmicro.models.config import INPUT_PX, ModelConfig
 from tsfmicro.models.fused import FusedRecognizer
 from tsfmicro.models.network import build
 from tsfmicro.preprocess import IMAGENET_MEAN, IMAGENET_STD
-from tsfmicro.training.published import Published, published
+from tsfmicro.training.published import Figures, PaperRow, paper_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class ModelSummary:
     parameters: int
     gmacs: float
     """Multiply-adds of one pair in convolutions and matrix products, 10^9."""
-    paper: Published | None = None
+    paper: PaperRow | None = None
     """What the paper reports for it, which is not measured here."""
     latency_ms: float | None = None
     """One pair through the fused recogniser in torch, float32, on the CPU; None where not measured."""
@@ -58,7 +58,7 @@ def summarise(config: ModelConfig) -> ModelSummary:
         classes=config.classes,
         parameters=sum(p.numel() for p in network.parameters()),
         gmacs=round(counter.get_total_flops() / 2e9, 3),
-        paper=published(config),
+        paper=paper_row(config),
     )
 
 
@@ -109,5 +109,5 @@ def model_table(rows: list[ModelSummary]) -> Table:
     return table
 
 
-def _pair(figures: tuple[float, float]) -> str:
-    return f"{figures[0]:.2f} / {figures[1]:.2f}"
+def _pair(figures: Figures) -> str:
+    return " / ".join("–" if figure is None else f"{figure:.2f}" for figure in figures)

@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from tsfmicro.labels import protocol
-from tsfmicro.training.report.published import published
+from tsfmicro.training.published import published
 
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -132,7 +132,7 @@ def _comparison(result: dict[str, Any]) -> str:
     rows = [("this run", "", *(_percent(result[name]["mean"]) for name in _METRICS), f"{result['samples']} clips", own)]
     for line in published(result["protocol"]):
         figures = ("–" if value is None else f"{value:.2f}" for value in (line.acc, line.uf1, line.uar))
-        rows.append((line.method, str(line.year), *figures, line.data, line.selection))
+        rows.append((line.method, str(line.year), *figures, line.clips, line.selection))
     text = (
         "A test-selected figure is an upper bound: the epoch of each fold was chosen on the person it tests. Compare "
         "only lines of one kind on the same clips."

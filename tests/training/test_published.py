@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tsfmicro.labels import PROTOCOLS
+from tsfmicro.models.config import family
 from tsfmicro.training.loso.spec import LosoSpec
+from tsfmicro.training.published import _lines, paper_row, published
 from tsfmicro.training.report.page import page
-from tsfmicro.training.report.published import published
 
 
 @pytest.mark.parametrize("protocol", ["casme2_5c_tsf", "casme2_3c_tsf", "samm_5c_tsf", "samm_3c_tsf", "megc2019_full"])
@@ -23,6 +24,31 @@ def test_the_papers_own_line_is_marked_as_test_selected() -> None:
     (line,) = [line for line in published("casme2_5c_tsf") if line.method == "TSFmicro"]
     assert (line.acc, line.uf1) == (87.50, 86.17) and line.selection.startswith("test-selected")
     assert published("no such protocol") == []
+
+
+def test_the_report_and_the_model_table_quote_the_same_lines() -> None:
+    for config in family():
+        row = paper_row(config)
+        lines = [
+            line
+            for data in ("casme2_5c", "casme2_3c", "samm_5c", "samm_3c")
+            for line in published(f"{data}_tsf")
+            if line.network == f"{config.model} {config.fusion}"
+        ]
+        assert len(lines) == 4
+        if config.size == "base":
+            assert row is not None
+            assert (row.casme2_5c, row.casme2_3c, row.samm_5c, row.samm_3c) == tuple((x.acc, x.uf1) for x in lines)
+            assert {line.source for line in lines} == {row.table}
+        else:
+            assert row is None
+
+
+def test_lines_name_protocols_that_exist_once_each() -> None:
+    for protocol in PROTOCOLS:
+        methods = [line.method for line in published(protocol)]
+        assert len(set(methods)) == len(methods)
+    assert {protocol for line in _lines() for protocol in line.protocols} <= set(PROTOCOLS)
 
 
 def test_a_name_cannot_break_the_page() -> None:
