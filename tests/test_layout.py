@@ -117,7 +117,7 @@ def test_wheel_has_the_data(wheel: zipfile.ZipFile) -> None:
     assert schemas, "realtime/schema/ holds no JSON Schema"
     assert schemas <= names
     assert {f"tsfmicro/training/datasets/errata/{name}.csv" for name in ("casme2", "samm", "casme3a")} <= names
-    assert "tsfmicro/training/report/published.csv" in names
+    assert "tsfmicro/training/published.csv" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert any(name.endswith("licenses/NOTICE") for name in names)
 

@@ -19,7 +19,7 @@ from tsfmicro.models.config import INPUT_PX, ModelConfig
 from tsfmicro.models.fdp.config import WINDOW_PX, FdpConfig
 from tsfmicro.models.recogniser import build_any, recogniser
 from tsfmicro.preprocess import IMAGENET_MEAN, IMAGENET_STD
-from tsfmicro.training.published import Published, published
+from tsfmicro.training.published import Figures, PaperRow, paper_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class ModelSummary:
     parameters: int
     gmacs: float
     """Multiply-adds of one pair (of one window, for FDP) in convolutions and matrix products, 10^9."""
-    paper: Published | None = None
+    paper: PaperRow | None = None
     """What the paper reports for it, which is not measured here."""
     latency_ms: float | None = None
     """One pair through the fused recogniser in torch, float32, on the CPU; None where not measured."""
@@ -61,7 +61,7 @@ def summarise(config: AnyConfig) -> ModelSummary:
         classes=config.classes,
         parameters=sum(p.numel() for p in network.parameters()),
         gmacs=round(counter.get_total_flops() / 2e9, 3),
-        paper=published(config) if isinstance(config, ModelConfig) else None,
+        paper=paper_row(config) if isinstance(config, ModelConfig) else None,
     )
 
 
@@ -119,5 +119,5 @@ def model_table(rows: list[ModelSummary]) -> Table:
     return table
 
 
-def _pair(figures: tuple[float, float]) -> str:
-    return f"{figures[0]:.2f} / {figures[1]:.2f}"
+def _pair(figures: Figures) -> str:
+    return " / ".join("–" if figure is None else f"{figure:.2f}" for figure in figures)

@@ -14,7 +14,7 @@ from tsfmicro.models.card import AnyConfig  # noqa: E402
 from tsfmicro.models.config import ModelConfig, family  # noqa: E402
 from tsfmicro.models.fdp.config import FdpConfig, fdp_family  # noqa: E402
 from tsfmicro.training import commands  # noqa: E402
-from tsfmicro.training.published import published  # noqa: E402
+from tsfmicro.training.published import paper_row  # noqa: E402
 from tsfmicro.training.summary import ModelSummary, summarise, time_family  # noqa: E402
 
 
@@ -89,18 +89,18 @@ def test_latency_is_measured_on_request() -> None:
 
 
 def test_the_paper_is_quoted_for_its_own_networks_only() -> None:
-    late = published(ModelConfig())
+    late = paper_row(ModelConfig())
     assert late is not None
     assert (late.casme2_5c, late.samm_5c) == ((87.50, 86.17), (80.88, 77.00))
-    assert published(ModelConfig(size="small")) is None
-    assert published(ModelConfig(patch_px=16)) is None
-    mmnet = published(ModelConfig(model="mmnet"))
+    assert paper_row(ModelConfig(size="small")) is None
+    assert paper_row(ModelConfig(patch_px=16)) is None
+    mmnet = paper_row(ModelConfig(model="mmnet"))
     assert mmnet is not None and mmnet.casme2_5c == (86.09, 85.21)
 
 
 def counted(config: AnyConfig) -> ModelSummary:
     """What the command must print, without counting again."""
-    paper = published(config) if isinstance(config, ModelConfig) else None
+    paper = paper_row(config) if isinstance(config, ModelConfig) else None
     return ModelSummary(config.model, config.size, config.fusion, config.classes, 12_789_413, 6.722, paper)
 
 

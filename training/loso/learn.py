@@ -70,7 +70,7 @@ class Learner:
         torch.manual_seed(derived_seed(seed, "weights"))
         network = make_network()
         network.to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.fused = recogniser(network, preprocess.mean, preprocess.std).to(self._device)
+        self.fused = recogniser(network, preprocess.mean, preprocess.std, weights=spec.loss).to(self._device)
         # Stochastic depth draws from the global generator.
         torch.manual_seed(derived_seed(seed, name, "depth"))
         self._random = torch.Generator().manual_seed(derived_seed(seed, name, "batches"))

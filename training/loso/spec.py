@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tsfmicro.errors import UsageError
+from tsfmicro.models.fdp.config import LossWeights
 
 STAMP = "test-selected upper bound, not comparable"
 """On every output of the paper mode: each fold's epoch was chosen by looking at the person it is tested on."""
@@ -61,8 +62,13 @@ class LosoSpec:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     shuffled_seeds: int = 1
     """Seeds that are run once more on shuffled training labels, as a control."""
+    model: str = "tsfmicro"
     size: str = "base"
     fusion: str = "late"
+    options: tuple[str, ...] = ()
+    """Judgement calls of the network, ``NAME=VALUE`` each."""
+    loss: LossWeights = field(default_factory=LossWeights)
+    """Parts of FDP's joint loss; TSFmicro and MMNet have cross-entropy alone."""
     learning_rate: float = 8e-4
     weight_decay: float = 0.6
     batch: int = 32
@@ -84,8 +90,7 @@ class LosoSpec:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         values = asdict(self)
-        values["seeds"] = list(self.seeds)
-        return values
+        return {**values, "seeds": list(self.seeds), "options": list(self.options)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> LosoSpec:
@@ -95,13 +100,15 @@ class LosoSpec:
             mode=Mode(values["mode"]),
             select=Select(values["select"]),
             seeds=tuple(values["seeds"]),
+            options=tuple(values["options"]),
             precision=Precision(values["precision"]),
             augment=AugmentSpec(**values["augment"]),
+            loss=LossWeights(**values["loss"]),
             **rest,
         )
 
 
-_CONVERTED = frozenset({"mode", "select", "seeds", "precision", "augment"})
+_CONVERTED = frozenset({"mode", "select", "seeds", "options", "precision", "augment", "loss"})
 
 
 def derived_seed(*parts: object) -> int:

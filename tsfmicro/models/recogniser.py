@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tsfmicro.models.config import ModelConfig
-from tsfmicro.models.fdp.config import FdpConfig
+from tsfmicro.models.fdp.config import FdpConfig, LossWeights
 from tsfmicro.models.fdp.fused import FusedWindow
 from tsfmicro.models.fdp.network import FDP, build_fdp
 from tsfmicro.models.fused import FusedRecognizer
@@ -21,13 +21,23 @@ def build_any(config: ModelConfig | FdpConfig) -> AnyNetwork:
 
 
 def recogniser(
-    network: AnyNetwork, mean: Sequence[float], std: Sequence[float], temperature: float = 1.0
+    network: AnyNetwork,
+    mean: Sequence[float],
+    std: Sequence[float],
+    temperature: float = 1.0,
+    weights: LossWeights | None = None,
 ) -> Recognizer:
     """The network with its normalisation, temperature and softmax.
+
+    Args:
+        network: in whatever mode the caller left it.
+        mean, std: per RGB channel, of crops divided by 255.
+        temperature: logits are divided by it.
+        weights: of FDP's joint loss; the others have one part only.
 
     Raises:
         ContractError: on a mean or std that is not three numbers, a std or temperature that is not positive.
     """
     if isinstance(network, FDP):
-        return FusedWindow(network, mean, std, temperature)
+        return FusedWindow(network, mean, std, temperature, weights)
     return FusedRecognizer(network, mean, std, temperature)

@@ -20,10 +20,10 @@ from torch.nn.functional import (  # noqa: E402
 )
 
 from tsfmicro.errors import ContractError  # noqa: E402
-from tsfmicro.models.fdp.config import FdpConfig, harmonic_coefficients  # noqa: E402
+from tsfmicro.models.fdp.config import FdpConfig, LossWeights, harmonic_coefficients  # noqa: E402
 from tsfmicro.models.fdp.frames import GlobalBlock, LocalBlock  # noqa: E402
 from tsfmicro.models.fdp.fused import LUMA, FusedWindow  # noqa: E402
-from tsfmicro.models.fdp.loss import LossWeights, joint_loss  # noqa: E402
+from tsfmicro.models.fdp.loss import joint_loss  # noqa: E402
 from tsfmicro.models.fdp.network import FdpOutput, build_fdp  # noqa: E402
 from tsfmicro.models.fdp.ranking import dynamic_images, order_loss  # noqa: E402
 from tsfmicro.models.interface import Recognizer  # noqa: E402

@@ -199,7 +199,7 @@ def test_a_run_with_other_settings_is_not_mixed_in(cache: CropCache, tmp_path: P
 
 
 def test_the_plan_survives_its_file() -> None:
-    spec = tiny_spec(mode=Mode.PAPER, seeds=(0, 3))
+    spec = tiny_spec(mode=Mode.PAPER, seeds=(0, 3), model="mmnet", options=("patch_px=16",))
     assert LosoSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
 

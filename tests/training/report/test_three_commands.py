@@ -135,7 +135,7 @@ def test_with_the_true_network_to_a_bundle_that_runs(prompt: Prompt, tmp_path: P
     assert prompt("tsf-train", "fit", run, "--out", bundle).code == 0
     assert prompt("tsf-train", "report", run, "--bundle", bundle).code == 0
     titles = Pictures((run / "report.html").read_text()).titles
-    assert any(title.startswith("Grad-CAM of own") for title in titles)
+    assert titles[-2:] == [f"{what} of own, which has seen these people" for what in ("Pooled features", "Grad-CAM")]
     with load(read_bundle(bundle), "torch") as runner:
         crops = np.zeros((1, 224, 224, 3), np.uint8)
         output = runner.infer(crops, crops)
@@ -149,10 +149,10 @@ def test_a_run_that_is_not_there_is_one_sentence(prompt: Prompt, tmp_path: Path)
 
 def test_a_network_that_does_not_exist_is_refused_before_crops_are_cut(prompt: Prompt, tmp_path: Path) -> None:
     root = others.write_plain(tmp_path / "own", labels=LABELS, people=2, per_label=1)
-    prompt(
-        "tsf-train", "loso", "--dataset", "csv", "--root", root, "--protocol", "casme2_5c_tsf", "--out",
-        tmp_path / "run", "--size", "huge",
-    ).assert_refused(2, "--size huge", "tsf-train models")  # fmt: skip
+    words = ("--dataset", "csv", "--root", root, "--protocol", "casme2_5c_tsf", "--out", tmp_path / "run")
+    done = prompt("tsf-train", "loso", *words, "--size", "huge")
+    assert done.code == 2 and "'base', 'small'" in done.err
+    prompt("tsf-train", "loso", *words, "--model", "mmnet", "--fusion", "early").assert_refused(2, "only 'late'")
     assert not (tmp_path / "run").exists()
 
 

@@ -123,6 +123,24 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 _DEFAULTS = {field.name: field.default for field in fields(FdpConfig)}
 
 
+@dataclass(frozen=True, slots=True)
+class LossWeights:
+    """L = recognition * CE + order * L_order + dynamic_image * MSE. The parts a network lacks are left out."""
+
+    recognition: float = 1.0
+    """Of the cross-entropy, as released."""
+    order: float = 0.1
+    """Of the pairwise order loss, which the released program has not; chosen so that it starts below recognition."""
+    dynamic_image: float = 100.0
+    """Of the mean squared error of images in 0..1, as released."""
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ContractError(f"LossWeights.{entry.name} is {value}; expected a finite number, 0 or more")
+
+
 def harmonic_coefficients(frames: int) -> tuple[float, ...]:
     """Weights of approximate rank pooling over raw frames (Bilen et al., 2016, eq. 5).
 

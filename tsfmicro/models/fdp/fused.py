@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from tsfmicro.models.config import INPUT_PX
-from tsfmicro.models.fdp.config import WINDOW_PX
-from tsfmicro.models.fdp.loss import LossWeights, joint_loss
+from tsfmicro.models.fdp.config import WINDOW_PX, LossWeights
+from tsfmicro.models.fdp.loss import joint_loss
 from tsfmicro.models.fdp.network import FDP
 from tsfmicro.models.fused import require_normalisation
 from tsfmicro.models.interface import Recognizer
