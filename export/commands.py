@@ -20,6 +20,7 @@ from tsfmicro.bundle import ONNX_FILE, Bundle, add_file, default_bundle_path, re
 from tsfmicro.errors import ParityError, UsageError
 from tsfmicro.export.onnx_graph import INPUT_NAMES, export_onnx
 from tsfmicro.export.parity import Parity, compare, probe_pairs
+from tsfmicro.export.windows import export_window_bundle
 from tsfmicro.models.fused import FusedRecognizer
 from tsfmicro.runners.torch_runner import load_fused
 from tsfmicro.values import Float32Array, UInt8Array
@@ -77,6 +78,8 @@ def export_bundle(bundle: Bundle) -> Exported:
         BundleError: if the manifest does not describe a network of this version.
         ParityError: if graph and network disagree.
     """
+    if bundle.manifest.model.reads_windows:
+        return Exported(*export_window_bundle(bundle, PARITY_TOLERANCE))
     fused = load_fused(bundle)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ONNX_FILE

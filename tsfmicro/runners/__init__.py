@@ -6,7 +6,7 @@ import difflib
 from importlib.util import find_spec
 
 from tsfmicro.bundle import Bundle
-from tsfmicro.errors import BackendError, UsageError
+from tsfmicro.errors import BackendError, BundleError, UsageError
 from tsfmicro.runners.contract import Runner, RunnerOutput
 from tsfmicro.runners.decision import LOW_PROBABILITY, recognitions
 from tsfmicro.runners.threads import physical_cores, thread_count
@@ -47,6 +47,8 @@ def load(bundle: Bundle, backend: str = "auto", threads: int | None = None) -> R
         BundleError: if the bundle lacks what the backend loads, or it is not what the manifest says.
     """
     count = thread_count(threads)
+    if bundle.manifest.model.reads_windows:
+        raise BundleError(f"{bundle.path} holds FDP, which takes windows of frames instead of onset and apex")
     match backend:
         case "auto" | "onnxruntime":
             return _onnxruntime(bundle, count)

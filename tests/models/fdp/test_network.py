@@ -21,7 +21,7 @@ from torch.nn.functional import (  # noqa: E402
 
 from tsfmicro.errors import ContractError  # noqa: E402
 from tsfmicro.models.fdp.config import FdpConfig, LossWeights, harmonic_coefficients  # noqa: E402
-from tsfmicro.models.fdp.frames import GlobalBlock, LocalBlock  # noqa: E402
+from tsfmicro.models.fdp.frames import GlobalBlock, LocalBlock, WindowDropPath  # noqa: E402
 from tsfmicro.models.fdp.fused import LUMA, FusedWindow  # noqa: E402
 from tsfmicro.models.fdp.loss import joint_loss  # noqa: E402
 from tsfmicro.models.fdp.network import FdpOutput, build_fdp  # noqa: E402
@@ -193,6 +193,21 @@ def test_both_kinds_of_block_are_built(config: FdpConfig) -> None:
     with torch.device("meta"):
         without: Any = build_fdp(plain).frames.stages
     assert [[type(block) for block in stage] for stage in without] == [[LocalBlock] * len(stage) for stage in stages]
+
+
+def test_stochastic_depth_invents_no_movement() -> None:
+    """A still window stays still in training, whichever branches are dropped; windows are dropped apart."""
+    torch.manual_seed(0)
+    made: Any = build_fdp(FdpConfig(size="small", drop_path=0.9)).train()
+    still = torch.randn(6, 1, 64, 64).expand(6, 8, 64, 64)
+    with torch.no_grad():
+        features = made.frames(still.flatten(0, 1).unsqueeze(1)).reshape(6, 8, -1)
+    torch.testing.assert_close(features, features[:, :1].expand_as(features), atol=1e-5, rtol=1e-5)
+    drop = WindowDropPath(0.4, 3).train()
+    kept = drop(torch.ones(3000, 2)).reshape(1000, 3, 2)
+    assert set(kept.unique().tolist()) == {0.0, float(torch.tensor(1 / 0.6))}
+    assert (kept == kept[:, :1, :1]).all() and float(kept.mean()) == pytest.approx(1.0, abs=0.1)
+    assert torch.equal(drop.eval()(torch.ones(6, 2)), torch.ones(6, 2))
 
 
 def test_published_depths() -> None:

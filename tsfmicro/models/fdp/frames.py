@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle
 
 from tsfmicro.models.fdp.config import DYNAMIC_PX, FFN_RATIO, STAGE_HEADS, STAGE_PX, FdpConfig
-from tsfmicro.models.layers import NORM_EPS, DropPath
+from tsfmicro.models.layers import NORM_EPS
 from tsfmicro.models.spatial import SelfAttention
 
 
@@ -50,16 +51,39 @@ class FeedForward(nn.Sequential):
         super().__init__(nn.BatchNorm2d(width), nn.Conv2d(width, wide, 1), nn.ReLU(), nn.Conv2d(wide, width, 1))
 
 
+class WindowDropPath(nn.Module):
+    """Stochastic depth that drops a residual branch for all frames of a window or for none.
+
+    Dropped frame by frame, it would look like a movement larger than any micro-expression.
+    """
+
+    def __init__(self, rate: float, frames: int) -> None:
+        super().__init__()
+        self.rate = rate
+        self.frames = frames
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B*T, ...) frames of B windows, one window after the other."""
+        if not self.training or self.rate == 0.0:
+            return x
+        keep = (torch.rand(x.shape[0] // self.frames, device=x.device) >= self.rate).repeat_interleave(self.frames)
+        return x * (keep.to(x.dtype) / (1.0 - self.rate)).reshape(-1, *(1 for _ in x.shape[1:]))
+
+    def extra_repr(self) -> str:
+        """Shown by ``print(network)``."""
+        return f"rate={self.rate}, frames={self.frames}"
+
+
 class LocalBlock(nn.Module):
     """Multi-head convolution and feed-forward, both residual."""
 
-    def __init__(self, width: int, heads: int, drop_path: float) -> None:
+    def __init__(self, width: int, heads: int, drop_path: WindowDropPath) -> None:
         super().__init__()
         self.mix = nn.Sequential(
             *conv_norm(width, width, 3, groups=heads), nn.ReLU(), nn.Conv2d(width, width, 1, bias=False)
         )
         self.ffn = FeedForward(width)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = drop_path
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -71,13 +95,13 @@ class LocalBlock(nn.Module):
 class GlobalBlock(nn.Module):
     """Pointwise convolution and multi-head attention between all places of the map, then feed-forward; residual."""
 
-    def __init__(self, width: int, heads: int, drop_path: float) -> None:
+    def __init__(self, width: int, heads: int, drop_path: WindowDropPath) -> None:
         super().__init__()
         self.project = nn.Conv2d(width, width, 1)
         self.attention_norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.attention = SelfAttention(width, heads)
         self.ffn = FeedForward(width)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = drop_path
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -111,13 +135,13 @@ class FrameTransformer(nn.Module):
         self.detail = nn.Conv2d(widths[0], config.dynamic_width, 1)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(N, 1, 64, 64) normalised grey frames -> (N, D, 16, 16)."""
-        x: Tensor = self.stem(frames)  # (N, C, 16, 16)
+        """(B*T, 1, 64, 64) normalised grey frames, window after window -> (B*T, D, 16, 16)."""
+        x: Tensor = self.stem(frames)  # (B*T, C, 16, 16)
         maps: list[Tensor] = []
         for embed, stage in zip(self.embeddings, self.stages, strict=True):
             x = stage(embed(x))
             maps.append(x)
-        whole = pixel_shuffle(self.project(self.norm(x)), self._spread)  # (N, 64 D, 2, 2) -> (N, D, 16, 16)
+        whole = pixel_shuffle(self.project(self.norm(x)), self._spread)  # (B*T, 64 D, 2, 2) -> (B*T, D, 16, 16)
         features: Tensor = whole + self.detail(maps[0])
         return features
 
@@ -125,11 +149,11 @@ class FrameTransformer(nn.Module):
 def _stages(config: FdpConfig) -> list[nn.Sequential]:
     last: type[LocalBlock | GlobalBlock] = GlobalBlock if config.global_blocks == "last" else LocalBlock
     blocks = sum(config.local_depths) + len(config.local_depths)
-    rates = iter([config.drop_path * index / (blocks - 1) for index in range(blocks)])
+    drops = iter([WindowDropPath(config.drop_path * index / (blocks - 1), config.frames) for index in range(blocks)])
     return [
         nn.Sequential(
-            *(LocalBlock(width, heads, next(rates)) for _ in range(depth)),
-            last(width, heads, next(rates)),
+            *(LocalBlock(width, heads, next(drops)) for _ in range(depth)),
+            last(width, heads, next(drops)),
         )
         for width, heads, depth in zip(config.stage_widths, STAGE_HEADS, config.local_depths, strict=True)
     ]
