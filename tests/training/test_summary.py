@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,9 @@ def test_a_window_costs_what_it_costs() -> None:
     assert (base.model, base.fusion, base.paper) == ("fdp", "window", None)
     assert (base.parameters, small.parameters) == (32_440_975, 1_289_167)
     assert (base.gmacs, small.gmacs) == pytest.approx((3.905, 0.171), abs=1e-3)
+    page = (Path(__file__).parents[2] / "docs" / "fdp.md").read_text(encoding="utf-8")
+    for row in (base, small):
+        assert f"| {row.size} | {row.parameters:,} | {row.gmacs:.3f} |" in page
     longer = summarise(FdpConfig(size="small", frames=16))
     assert longer.gmacs == pytest.approx(2 * small.gmacs, rel=0.06)
     assert longer.parameters == small.parameters + 8
