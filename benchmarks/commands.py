@@ -120,12 +120,12 @@ def recognisers(
     rounds: Annotated[int, typer.Option(help="Events to time in each network.", min=1)] = 15,
     threads: Annotated[int, typer.Option(help="CPU threads of torch.", min=1)] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
-    slo: _Slo = None,
+    slo: Slo = None,
 ) -> None:
     """Hold leave-one-subject-out runs of several networks side by side, with what the networks cost."""
     objectives = [parse_objective(text) for text in slo or []]
     rows = _networks("recognisers").run_recognisers(runs, rounds, threads)
-    _finish(json_file, "recognisers", rows, {"rounds": rounds, "threads": threads}, objectives)
+    finish(json_file, "recognisers", rows, {"rounds": rounds, "threads": threads}, objectives)
 
 
 @app.command(epilog="Example:\n\n    tsf-bench train --size base --batch 8 --precision bf16 --json results.json")

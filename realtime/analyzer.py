@@ -16,7 +16,8 @@ from tsfmicro.realtime.events import Event, MeApex, MeEnd, MeRejected, MeStart
 from tsfmicro.realtime.gates import GateSpec, Verdict, judge
 from tsfmicro.realtime.samples import FaceSample
 from tsfmicro.realtime.spot import ApexConfirmed, FaceSpotter, Finished, Signal, SpotSpec, Started
-from tsfmicro.values import CropPair
+from tsfmicro.realtime.window_recognise import event_window
+from tsfmicro.values import CropPair, UInt8Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +27,8 @@ class Unnamed:
     event: MeEnd
     """Complete but for the recognition."""
     crops: CropPair
+    window: UInt8Array | None = None
+    """(T, S, S, 3) RGB; None where the recogniser wants no window."""
 
 
 Finding: TypeAlias = Event | Unnamed
@@ -40,6 +43,7 @@ class FaceAnalyzer:
         align: geometry of the crop, from the recogniser's own preprocessing.
         spot, gates: constants.
         preprocessor: the recogniser's; None where nobody will name the events.
+        window_frames: how many frames of each movement it wants besides onset and apex; None for no window.
     """
 
     def __init__(
@@ -50,12 +54,14 @@ class FaceAnalyzer:
         spot: SpotSpec,
         gates: GateSpec,
         preprocessor: Preprocessor | None,
+        window_frames: int | None = None,
     ) -> None:
         self._source = source
         self._face_id = face_id
         self._align = align
         self._gates = gates
         self._preprocessor = preprocessor
+        self._window_frames = window_frames
         self._spotter = FaceSpotter(spot, align)
 
     @property
@@ -121,7 +127,9 @@ class FaceAnalyzer:
         )
         if self._preprocessor is None:
             return event
-        return Unnamed(event, event_crops(onset, apex, moved, self._preprocessor))
+        frames = self._window_frames
+        window = None if frames is None else event_window(finished, frames, self._align, self._preprocessor)
+        return Unnamed(event, event_crops(onset, apex, moved, self._preprocessor), window)
 
 
 def event_crops(onset: FaceSample, apex: FaceSample, moved: Displacement, preprocessor: Preprocessor) -> CropPair:
