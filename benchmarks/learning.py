@@ -99,7 +99,7 @@ def _plain_loop(samples: Samples, spec: LosoSpec, config: ModelConfig) -> Callab
     criterion = nn.CrossEntropyLoss()
 
     def step() -> None:
-        pairs = augmented(samples.crops, spec.augment, random)
+        pairs = augmented(samples.crops, spec.augment, random, preprocess.mean)
         loss = criterion(network(*fused.prepare(pairs[:, 0], pairs[:, 1])), samples.labels)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from tsfmicro.training.choice import Fusion, FusionOption, JudgementOption, Model, ModelOption, Size, SizeOption
-from tsfmicro.training.loso.spec import LosoSpec, Mode, Precision, Select
+from tsfmicro.training.loso.spec import DOCUMENTED, DOCUMENTED_3C, LosoSpec, Mode, Precision, Select
 
 _DEFAULTS = LosoSpec()
 
@@ -39,18 +39,28 @@ class TrainingOptions:
     init: Annotated[Path | None, typer.Option(help="Bundle to fine-tune, said in every report.")] = None
     batch: Annotated[int, typer.Option(min=1)] = _DEFAULTS.batch
     learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = _DEFAULTS.learning_rate
-    weight_decay: Annotated[float, typer.Option(min=0, help="Of AdamW.")] = _DEFAULTS.weight_decay
+    weight_decay: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help=f"Of AdamW. Not named: {DOCUMENTED[0]}, with three classes {DOCUMENTED_3C[0]}, as released."
+        ),
+    ] = None
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu"
     precision: Annotated[Precision, typer.Option(help="Of training; evaluation is fp32.")] = _DEFAULTS.precision
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the network.")] = 1
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
 
-    def spec(self, mode: Mode = Mode.HONEST) -> LosoSpec:
+    def spec(self, classes: int, mode: Mode = Mode.HONEST) -> LosoSpec:
         """What decides the numbers.
+
+        Args:
+            classes: of the protocol; with three, the released programs decay and augment otherwise.
+            mode: of ``loso``.
 
         Raises:
             UsageError: if nothing can be trained with it.
         """
+        weight_decay, augment = DOCUMENTED_3C if classes == 3 else DOCUMENTED
         return LosoSpec(
             mode=mode,
             select=self.select,
@@ -63,9 +73,10 @@ class TrainingOptions:
             size=self.size.value,
             options=tuple(self.option or ()),
             learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
+            weight_decay=weight_decay if self.weight_decay is None else self.weight_decay,
             batch=self.batch,
             precision=self.precision,
+            augment=augment,
         )
 
 
