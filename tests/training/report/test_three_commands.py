@@ -124,17 +124,23 @@ def test_between_data_sets_as_typed(prompt: Prompt, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_with_the_true_network_to_a_bundle_that_runs(prompt: Prompt, tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", [("--model", "tsfmicro"), ("--model", "mmnet"), ("--fusion", "temporal")])
+def test_with_a_true_network_to_a_bundle_that_runs(prompt: Prompt, tmp_path: Path, network: tuple[str, str]) -> None:
     root, run, bundle = tmp_path / "own", tmp_path / "run", tmp_path / "own.tsf"
     others.write_plain(root, labels=LABELS, people=2, per_label=1)
     done = prompt(
         "tsf-train", "loso", "--dataset", "csv", "--root", root, "--protocol", "casme2_5c_tsf", "--out", run,
         "--faces", "dataset", "--size", "small", "--epochs", 1, "--seeds", 1, "--shuffled-seeds", 0, "--batch", 5,
+        *network,
     )  # fmt: skip
     assert done.code == 0, done.err
     assert prompt("tsf-train", "fit", run, "--out", bundle).code == 0
     assert prompt("tsf-train", "report", run, "--bundle", bundle).code == 0
-    titles = Pictures((run / "report.html").read_text()).titles
+    card = read_bundle(bundle).manifest.model
+    assert network[1] in {card.name, card.fusion}
+    text = (run / "report.html").read_text()
+    assert f"{card.name}, small, fusion {card.fusion}" in text
+    titles = Pictures(text).titles
     assert titles[-2:] == [f"{what} of own, which has seen these people" for what in ("Pooled features", "Grad-CAM")]
     with load(read_bundle(bundle), "torch") as runner:
         crops = np.zeros((1, 224, 224, 3), np.uint8)
