@@ -26,7 +26,7 @@ import numpy as np
 
 from tsfmicro.align import AlignSpec
 from tsfmicro.errors import ContractError
-from tsfmicro.motion import REGIONS, displacement
+from tsfmicro.motion import REGIONS, traced_displacement
 from tsfmicro.realtime.baseline import RobustBaseline
 from tsfmicro.realtime.course import Course, measure_course
 from tsfmicro.realtime.samples import FaceSample
@@ -181,7 +181,7 @@ class FaceSpotter:
         earlier = _latest_before(self._recent, sample.moment.t_s - self._spec.lag_s)
         if earlier is None:
             return None
-        moved = displacement(earlier.patch, sample.patch, self._align).residual
+        moved = traced_displacement(earlier.patch, sample.patch, self._align).residual
         scores = self._baseline.scores(moved, self._spec.noise_floor_percent_iod)
         self._baseline.add(sample.moment.t_s, moved)
         strongest = int(scores.argmax())
@@ -207,7 +207,7 @@ class FaceSpotter:
         return [Started(candidate.number, sample.moment, self.score, REGIONS[region])]
 
     def _against_anchor(self, candidate: _Candidate, sample: FaceSample) -> Float64Array:
-        return displacement(candidate.samples[0].patch, sample.patch, self._align).residual
+        return traced_displacement(candidate.samples[0].patch, sample.patch, self._align).residual
 
     def _follow(self, candidate: _Candidate, sample: FaceSample) -> list[Signal]:
         candidate.samples.append(sample)

@@ -26,7 +26,7 @@ SPEC = SpotSpec(
     apex_confirm_s=0.10,
     max_course_s=1.2,
 )
-RATES = [25.0, 30.0, 60.0, 120.0]
+RATES = [25.0, 30.0, 60.0, 120.0, 200.0]
 BROW = REGIONS.index("right_brow")
 
 Course = tuple[float, float, float]
@@ -47,7 +47,7 @@ def movement(*courses: Course, amplitude: float = 3.0) -> Script:
 
 
 def play(monkeypatch: pytest.MonkeyPatch, script: Script, region: int = BROW) -> None:
-    """Let ``displacement`` answer from the script: samples carry their time in their patch."""
+    """Let the displacement answer from the script: samples carry their time in their patch."""
 
     def scripted(reference: FacePatch, current: FacePatch, align: AlignSpec) -> Displacement:
         assert align is ALIGN
@@ -55,7 +55,7 @@ def play(monkeypatch: pytest.MonkeyPatch, script: Script, region: int = BROW) ->
         residual[region] += abs(script(float(current.to_crop[0, 2])) - script(float(reference.to_crop[0, 2])))
         return Displacement(residual, np.eye(2, 3), 0.0)
 
-    monkeypatch.setattr(spot, "displacement", scripted)
+    monkeypatch.setattr(spot, "traced_displacement", scripted)
 
 
 def push_all(spotter: FaceSpotter, fps: float, until_s: float, from_s: float = 0.0) -> list[tuple[float, Signal]]:
@@ -226,7 +226,7 @@ def test_a_spotter_forgets_what_it_no_longer_needs(monkeypatch: pytest.MonkeyPat
         asked.append(float(current.to_crop[0, 2]) - float(reference.to_crop[0, 2]))
         return Displacement(np.zeros(len(REGIONS)), np.eye(2, 3), 0.0)
 
-    monkeypatch.setattr(spot, "displacement", watched)
+    monkeypatch.setattr(spot, "traced_displacement", watched)
     spotter = FaceSpotter(SPEC, ALIGN)
     push_all(spotter, 60.0, 5.0)
     assert max(asked) <= SPEC.lag_s + 1 / 60 + 1e-6
