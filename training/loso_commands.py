@@ -82,9 +82,9 @@ def loso(
 ) -> None:
     """Leave one subject out: RUN/result.json and RUN/predictions.csv with intervals and controls."""
     torch.set_num_threads(training.threads)
-    spec = training.spec(mode)
     target = device_of(training.device)
     classes = protocol_of(protocol).classes
+    spec = training.spec(len(classes), mode)
     start = None if training.init is None else read_bundle(training.init)
     config = model_config(spec, len(classes))
     make_network = network_maker(config, classes, start)
@@ -116,10 +116,10 @@ def cross(
 ) -> None:
     """Train on one data set and test on another: RUN/result.json and RUN/predictions.csv."""
     torch.set_num_threads(training.threads)
-    spec = training.spec()
     target = device_of(training.device)
     start = None if training.init is None else read_bundle(training.init)
     learn_from, try_on = (open_cache(folder, writable=False) for folder in (train, test))
+    spec = training.spec(len(protocol_of(learn_from.index.protocol_id).classes))
     plan = cross_plan(spec, learn_from.index, try_on.index, pretraining_note(start))
     seen, unseen = load_samples(learn_from), load_samples(try_on)
     config = model_config(spec, len(seen.classes))

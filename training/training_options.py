@@ -11,9 +11,10 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from tsfmicro.errors import UsageError
 from tsfmicro.models.fdp.config import LossWeights
 from tsfmicro.training.choice import Fusion, FusionOption, JudgementOption, Model, ModelOption, Size, SizeOption
-from tsfmicro.training.loso.spec import LosoSpec, Mode, Precision, Select
+from tsfmicro.training.loso.spec import DOCUMENTED, DOCUMENTED_3C, LosoSpec, Mode, Precision, Select
 
 _DEFAULTS = LosoSpec()
 _FDP_RATE, _FDP_DECAY = 1e-4, 1e-3
@@ -42,11 +43,15 @@ class TrainingOptions:
     init: Annotated[Path | None, typer.Option(help="Bundle to fine-tune, said in every report.")] = None
     batch: Annotated[int, typer.Option(min=1)] = _DEFAULTS.batch
     learning_rate: Annotated[
-        float | None, typer.Option(help="Of AdamW.", show_default=f"{_DEFAULTS.learning_rate:g}; fdp {_FDP_RATE:g}")
+        float | None, typer.Option(help=f"Of AdamW. Not named: {_DEFAULTS.learning_rate:g}, for fdp {_FDP_RATE:g}.")
     ] = None
     weight_decay: Annotated[
         float | None,
-        typer.Option(min=0, help="Of AdamW.", show_default=f"{_DEFAULTS.weight_decay:g}; fdp {_FDP_DECAY:g}"),
+        typer.Option(
+            min=0,
+            help=f"Of AdamW. Not named: {DOCUMENTED[0]}, with three classes {DOCUMENTED_3C[0]}, "
+            f"for fdp {_FDP_DECAY:g}, as released.",
+        ),
     ] = None
     order_weight: Annotated[float, typer.Option(min=0, help="Of the order of frames in FDP's loss.")] = (
         _DEFAULTS.loss.order
@@ -59,16 +64,22 @@ class TrainingOptions:
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the network.")] = 1
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
 
-    def spec(self, mode: Mode = Mode.HONEST) -> LosoSpec:
+    def spec(self, classes: int, mode: Mode = Mode.HONEST) -> LosoSpec:
         """What decides the numbers.
+
+        Args:
+            classes: of the protocol; with three, the released programs decay and augment otherwise.
+            mode: of ``loso``.
 
         Raises:
             UsageError: if nothing can be trained with it.
         """
-        usual = (
-            (_FDP_RATE, _FDP_DECAY) if self.model is Model.FDP else (_DEFAULTS.learning_rate, _DEFAULTS.weight_decay)
-        )
-        usual_rate, usual_decay = usual
+        usual_rate = _DEFAULTS.learning_rate
+        usual_decay, augment = DOCUMENTED_3C if classes == 3 else DOCUMENTED
+        if self.model is Model.FDP:
+            if self.precision is Precision.BF16:
+                raise UsageError("--precision bf16 rounds away what differs between frames; train fdp in fp32")
+            usual_rate, usual_decay = _FDP_RATE, _FDP_DECAY
         return LosoSpec(
             mode=mode,
             select=self.select,
@@ -85,6 +96,7 @@ class TrainingOptions:
             weight_decay=usual_decay if self.weight_decay is None else self.weight_decay,
             batch=self.batch,
             precision=self.precision,
+            augment=augment,
         )
 
 

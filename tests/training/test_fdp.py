@@ -32,7 +32,7 @@ from tsfmicro.training.crops.faces import Faces  # noqa: E402
 from tsfmicro.training.faces import astronaut  # noqa: E402
 from tsfmicro.training.fixtures import others  # noqa: E402
 from tsfmicro.training.loso.networks import model_config, require_views  # noqa: E402
-from tsfmicro.training.loso.spec import LosoSpec  # noqa: E402
+from tsfmicro.training.loso.spec import LosoSpec, Precision  # noqa: E402
 from tsfmicro.training.training_options import TrainingOptions  # noqa: E402
 
 SMALL = FdpConfig(size="small", frames=4, classes=2, drop_path=0.0)
@@ -131,12 +131,13 @@ def test_from_a_folder_to_a_bundle_that_reads_windows(prompt: Prompt, tmp_path: 
 
 
 def test_fdp_is_trained_at_its_own_rates() -> None:
-    assert (TrainingOptions(model=Model.FDP).spec().learning_rate, TrainingOptions().spec().learning_rate) == (
-        1e-4,
-        8e-4,
-    )
-    assert (TrainingOptions(model=Model.FDP).spec().weight_decay, TrainingOptions().spec().weight_decay) == (1e-3, 0.6)
-    asked = TrainingOptions(model=Model.FDP, learning_rate=3e-4, weight_decay=0.0, image_weight=5.0).spec()
+    fdp, pairs = TrainingOptions(model=Model.FDP).spec(5), TrainingOptions().spec(5)
+    assert (fdp.learning_rate, pairs.learning_rate) == (1e-4, 8e-4)
+    assert (fdp.weight_decay, pairs.weight_decay) == (1e-3, 0.6)
+    assert TrainingOptions(model=Model.FDP).spec(3).weight_decay == 1e-3
+    with pytest.raises(UsageError, match="rounds away what differs between frames"):
+        TrainingOptions(model=Model.FDP, precision=Precision.BF16).spec(5)
+    asked = TrainingOptions(model=Model.FDP, learning_rate=3e-4, weight_decay=0.0, image_weight=5.0).spec(5)
     assert (asked.learning_rate, asked.weight_decay, asked.loss.dynamic_image) == (3e-4, 0.0, 5.0)
     assert LosoSpec.from_dict(json.loads(json.dumps(asked.to_dict()))) == asked
     with pytest.raises(ContractError, match=r"LossWeights\.order"):

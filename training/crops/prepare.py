@@ -114,6 +114,9 @@ def prepare(
     total = len(index.entries)
     finished = total - len(jobs)
     on_done(finished, total)
+    contact = folder / "contact.png"
+    if not jobs and contact.is_file():
+        return cache  # untouched, so that several runs can share it at once
     try:
         for result in _results(jobs, index.faces, index.preprocess, workers):
             if result.crops is None:
@@ -127,7 +130,7 @@ def prepare(
     finally:
         cache.flush()
     if cache.usable:
-        cv2.imwrite(str(folder / "contact.png"), contact_sheet(cache)[..., ::-1])
+        cv2.imwrite(str(contact), contact_sheet(cache)[..., ::-1])
     return cache
 
 

@@ -65,7 +65,7 @@ class Learner:
         seed: int,
         name: str,
     ) -> None:
-        self._samples, self._spec = samples, spec
+        self._samples, self._spec, self._mean = samples, spec, preprocess.mean
         self._device = samples.crops.device
         torch.manual_seed(derived_seed(seed, "weights"))
         network = make_network()
@@ -84,7 +84,7 @@ class Learner:
         order = torch.randperm(len(self._samples), generator=self._random).to(self._device)
         loss_sum, hits = 0.0, 0
         for part in torch.split(order, spec.batch):
-            crops = augmented(self._samples.crops[part], spec.augment, self._random)
+            crops = augmented(self._samples.crops[part], spec.augment, self._random, self._mean)
             truth = self._samples.labels[part]
             with torch.autocast(self._device.type, torch.bfloat16, enabled=spec.precision is Precision.BF16):
                 loss, logits = self.fused.loss(crops, truth)

@@ -78,6 +78,15 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     assert (np.array(cache.crops) == whole).all()
 
 
+def test_a_finished_cache_is_left_alone(tree: Path, tmp_path: Path) -> None:
+    """So that several runs can read it at the same time."""
+    folder = tmp_path / "c"
+    prepare(indexed(tree), tree, folder, on_done=nothing)
+    before = {path.name: (path.stat().st_mtime_ns, path.stat().st_ino) for path in folder.iterdir()}
+    assert len(prepare(indexed(tree), tree, folder, on_done=nothing).usable) == 34
+    assert {path.name: (path.stat().st_mtime_ns, path.stat().st_ino) for path in folder.iterdir()} == before
+
+
 def test_several_processes_cut_the_same_crops(tree: Path, tmp_path: Path) -> None:
     index = indexed(tree)
     one = prepare(index, tree, tmp_path / "one", on_done=nothing)
