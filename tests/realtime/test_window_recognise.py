@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 
@@ -15,10 +17,11 @@ from tsfmicro.bundle import Calibration
 from tsfmicro.errors import ContractError, UsageError
 from tsfmicro.motion import FacePatch
 from tsfmicro.preprocess import Preprocessor, PreprocessSpec
-from tsfmicro.realtime import window_recognise
+from tsfmicro.realtime import commands, window_recognise
 from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Movement, Recogniser
 from tsfmicro.realtime.samples import FaceSample
 from tsfmicro.realtime.spot import Finished
+from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.window_recognise import Ensemble, WindowRecogniser, event_window
 from tsfmicro.runners import LOW_PROBABILITY, RunnerOutput
 from tsfmicro.runners.window import WindowOutput
@@ -139,3 +142,36 @@ def test_a_window_spans_its_movement(frames: int, monkeypatch: pytest.MonkeyPatc
     assert [(first is samples[6].patch, second) for first, second in held] == [
         (True, samples[place].patch) for place in places[1:]
     ]
+
+
+def a_bundle(name: str, protocol_id: str = "casme2_5c_tsf") -> Any:
+    card = SimpleNamespace(reads_windows=name == "fdp")
+    manifest = SimpleNamespace(model=card, protocol_id=protocol_id, calibration=SURE)
+    return SimpleNamespace(manifest=manifest, path=Path(f"{name}.tsf"))
+
+
+def test_the_command_loads_what_each_bundle_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def loading(kind: str) -> Any:
+        def load(bundle: Any, backend: str) -> Fake:
+            asked.append((kind, backend))
+            return Fake(0.8, 0.1, 0.1)
+
+        return load
+
+    monkeypatch.setattr(commands, "load", loading("pairs"))
+    monkeypatch.setattr(commands, "load_window", loading("windows"))
+    with ExitStack() as stack:
+
+        def loaded(*bundles: Any) -> Any:
+            return commands._load(list(bundles), "onnxruntime", StageClock(), stack)
+
+        assert loaded() is None
+        assert isinstance(loaded(a_bundle("tsfmicro")), Recogniser)
+        assert isinstance(loaded(a_bundle("fdp")), WindowRecogniser)
+        both = loaded(a_bundle("tsfmicro"), a_bundle("fdp"))
+        assert isinstance(both, Ensemble) and both.window_frames == 4
+        assert asked == [(kind, "onnxruntime") for kind in ("pairs", "windows", "pairs", "windows")]
+        with pytest.raises(UsageError, match=r"tsfmicro.tsf \(casme2_5c_tsf\), fdp.tsf \(samm_5c_tsf\) answer under"):
+            loaded(a_bundle("tsfmicro"), a_bundle("fdp", "samm_5c_tsf"))
