@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import pytest
 
-from tests.factories import make_samples, moment_at
+from tests.factories import make_finished, make_samples
 from tsfmicro.align import AlignSpec
 from tsfmicro.bundle import Calibration
 from tsfmicro.errors import ContractError, UsageError
@@ -20,12 +20,11 @@ from tsfmicro.preprocess import Preprocessor, PreprocessSpec
 from tsfmicro.realtime import commands, window_recognise
 from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Movement, Recogniser
 from tsfmicro.realtime.samples import FaceSample
-from tsfmicro.realtime.spot import Finished
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.window_recognise import Ensemble, WindowRecogniser, event_window
 from tsfmicro.runners import LOW_PROBABILITY, RunnerOutput
 from tsfmicro.runners.window import WindowOutput
-from tsfmicro.values import CropPair, Interval, UInt8Array
+from tsfmicro.values import CropPair, UInt8Array
 
 LABELS = ("happiness", "disgust", "surprise")
 SURE = Calibration(1.0, 0.5, None)
@@ -130,8 +129,7 @@ def test_a_window_spans_its_movement(frames: int, monkeypatch: pytest.MonkeyPatc
         return SimpleNamespace(rigid=np.eye(2, 3))
 
     monkeypatch.setattr(window_recognise, "displacement", still)
-    interval = Interval(*(moment_at(samples, t_s) for t_s in (0.2, 0.4, 0.7)))
-    finished = Finished(1, interval, "brows", 2.0, 9.0, True, tuple(samples), samples[-1].moment)
+    finished = make_finished(samples, (0.2, 0.4, 0.7))
     window = event_window(finished, frames, AlignSpec(), Preprocessor(PreprocessSpec()))
     assert window.shape == (frames, 224, 224, 3) and window.dtype == np.uint8
     places = [round((float(np.median(crop)) - 10) / 4) for crop in window]
