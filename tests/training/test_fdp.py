@@ -28,9 +28,10 @@ from tsfmicro.synthetic.portrait import Portrait  # noqa: E402
 from tsfmicro.training.choice import Model  # noqa: E402
 from tsfmicro.training.corpus import SyntheticPairs, SyntheticWindows, drawn_for  # noqa: E402
 from tsfmicro.training.crops.cache import CacheEntry, CacheIndex  # noqa: E402
-from tsfmicro.training.crops.faces import Faces  # noqa: E402
+from tsfmicro.training.crops.faces import Faces, read_picture  # noqa: E402
 from tsfmicro.training.faces import astronaut  # noqa: E402
 from tsfmicro.training.fixtures import others  # noqa: E402
+from tsfmicro.training.fixtures.synthetic import write_synthetic  # noqa: E402
 from tsfmicro.training.loso.networks import model_config, require_views  # noqa: E402
 from tsfmicro.training.loso.spec import LosoSpec, Precision  # noqa: E402
 from tsfmicro.training.training_options import TrainingOptions  # noqa: E402
@@ -177,3 +178,22 @@ def test_the_synthetic_corpus_draws_what_the_network_takes() -> None:
     assert label in (0, 1) and float(contractions.max()) > 0
     assert all(torch.equal(a, b) for a, b in zip(frames, windows[1][:5], strict=True))
     assert isinstance(drawn_for(ModelConfig(), people, spec, default_preprocessor(), **words), SyntheticPairs)
+
+
+def test_a_corpus_of_recordings_serves_pairs_and_windows(tmp_path: Path) -> None:
+    """Every clip rests at its ends and moves most at the frame that its annotation calls the apex."""
+    still = PairSpec(
+        amplitude_percent_iod=(5.0, 5.0), iod_px=(70.0, 70.0), misalignment_px=0.0, turn_deg=0.0,
+        noise_sigma=(0.0, 0.0), jpeg_share=0.0,
+    )  # fmt: skip
+    classes = ("surprise", "disgust")
+    root = write_synthetic(tmp_path / "c", [(astronaut(),)], people=2, clips=1, classes=classes, spec=still, fps=25.0)
+    lines = [line.split(",") for line in (root / "clips.csv").read_text().splitlines()[1:]]
+    assert len(lines) == 4
+    for subject, clip, onset, apex, offset, _ in lines:
+        files = sorted((root / subject / clip).iterdir(), key=lambda path: int(path.stem))
+        assert (int(onset), int(offset)) == (1, len(files)) and len(files) >= 8
+        frames = [read_picture(path).astype(int) for path in files]
+        # The light drifts on, so what counts is the change of places, not of brightness.
+        change = [float(np.abs(frame - frames[0]).std()) for frame in frames]
+        assert abs(int(np.argmax(change)) + 1 - int(apex)) <= 1
