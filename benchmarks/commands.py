@@ -111,6 +111,23 @@ def step(
     finish(json_file, "step", rows, settings, objectives)
 
 
+@app.command(
+    epilog="Example:\n\n    tsf-bench recognisers runs/fdp runs/tsfmicro runs/mmnet --json results.json\n\n"
+    "The runs come from tsf-train loso on the same clips."
+)
+def recognisers(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished, honest runs.")],
+    rounds: Annotated[int, typer.Option(help="Events to time in each network.", min=1)] = 15,
+    threads: Annotated[int, typer.Option(help="CPU threads of torch.", min=1)] = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+    slo: Slo = None,
+) -> None:
+    """Hold leave-one-subject-out runs of several networks side by side, with what the networks cost."""
+    objectives = [parse_objective(text) for text in slo or []]
+    rows = _networks("recognisers").run_recognisers(runs, rounds, threads)
+    finish(json_file, "recognisers", rows, {"rounds": rounds, "threads": threads}, objectives)
+
+
 @app.command(epilog="Example:\n\n    tsf-bench train --size base --batch 8 --precision bf16 --json results.json")
 def train(
     size: Annotated[str, typer.Option(help="Network: base or small.")] = "base",

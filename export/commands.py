@@ -154,7 +154,7 @@ def _report(exported: Exported, paths: list[Path]) -> dict[str, Any]:
             **asdict(last.parity),
             "of": f"{last.what}, {last.precision.value}",
             "tolerance": Tolerance.of(last.precision).max_abs,
-            "reference": "torch, float64",
+            "reference": last.reference,
             "links": [link.to_dict() for link in exported.links],
             "engine": None if engine is None else engine.parity,
         },

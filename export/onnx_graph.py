@@ -17,7 +17,8 @@ from tsfmicro.errors import ContractError
 from tsfmicro.export.half import to_half
 from tsfmicro.export.precision import MATRIX_OPS
 from tsfmicro.models.config import INPUT_PX
-from tsfmicro.models.fused import FusedRecognizer
+from tsfmicro.models.fdp.fused import FusedWindow
+from tsfmicro.models.interface import Recognizer
 from tsfmicro.runners.precision import Precision
 
 INPUT_NAMES = ("onset", "apex")
@@ -34,7 +35,7 @@ OPSET = 20
 """Read by ONNX Runtime, OpenVINO, TensorRT from 10 and TensorRT-RTX alike. TensorRT refuses some norms from 21 on."""
 
 
-def export_onnx(fused: FusedRecognizer, path: Path, *, opset: int = OPSET) -> None:
+def export_onnx(fused: Recognizer, path: Path, *, opset: int = OPSET) -> None:
     """Write the module as a single float32 ONNX file with a dynamic batch.
 
     Weights that float16 holds exactly are stored as float16, see :func:`compact`.
@@ -63,7 +64,7 @@ def in_precision(traced: onnx.ModelProto, precision: Precision) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def trace(fused: FusedRecognizer, opset: int) -> onnx.ModelProto:
+def trace(fused: Recognizer, opset: int) -> onnx.ModelProto:
     """The graph in float32, with shape arithmetic folded and without any trace of where it was made.
 
     The exporter's own optimiser is left off: it folds batch norm into convolutions, whose weights then are no longer
@@ -74,17 +75,18 @@ def trace(fused: FusedRecognizer, opset: int) -> onnx.ModelProto:
     """
     if any(module.training for module in fused.modules()):
         raise ContractError("the recogniser is in training mode; call eval() before exporting it")
-    # Two pairs: a batch of one would be taken for a constant.
-    example = tuple(torch.zeros(2, INPUT_PX, INPUT_PX, 3, dtype=torch.uint8) for _ in INPUT_NAMES)
+    inputs, outputs = _signature(fused)
+    # Two events: a batch of one would be taken for a constant.
+    example = tuple(torch.zeros(2, *shape, dtype=torch.uint8) for shape in inputs.values())
     batch = torch.export.Dim("batch", min=1)
     program = torch.onnx.export(
         fused,
         example,
         dynamo=True,
         opset_version=opset,
-        input_names=INPUT_NAMES,
-        output_names=OUTPUT_NAMES,
-        dynamic_shapes={name: {0: batch} for name in INPUT_NAMES},
+        input_names=tuple(inputs),
+        output_names=outputs,
+        dynamic_shapes={name: {0: batch} for name in inputs},
         external_data=False,
         optimize=False,
         verbose=False,
@@ -111,6 +113,16 @@ def _name_products(graph: onnx.GraphProto) -> None:
         owner = next((weights[name] for name in node.input if weights.get(name, "").endswith(".weight")), None)
         if node.op_type in MATRIX_OPS and owner is not None:
             node.name = owner.removeprefix("network.").removesuffix(".weight")
+
+
+def _signature(fused: Recognizer) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
+    """Shape of each input, without the batch, and the names of the outputs."""
+    crop = (INPUT_PX, INPUT_PX, 3)
+    if not isinstance(fused, FusedWindow):
+        return dict.fromkeys(INPUT_NAMES, crop), OUTPUT_NAMES
+    config = fused.network.config
+    image = ("dynamic_image",) if config.dynamic_image == "constructed" else ()
+    return {"frames": (config.frames, *crop)}, (*OUTPUT_NAMES, *image)
 
 
 def _may_fold(node: onnx_ir.Node) -> bool | None:

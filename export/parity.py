@@ -31,11 +31,12 @@ _BATCH = 4
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One thing that was compared with the network in float64, and held."""
+    """One thing that was compared with the network, and held."""
 
     what: str
     precision: Precision
     parity: Parity
+    reference: str = "torch, float64"
 
     def to_dict(self) -> dict[str, Any]:
         """As in the report."""

@@ -18,9 +18,11 @@ from tsfmicro.export.onnx_graph import OPSET, in_precision, trace
 from tsfmicro.export.parity import Link, Proof, begin_proof, graph_logits
 from tsfmicro.export.precision import MatrixLayer, matrix_layers, require_precision
 from tsfmicro.export.tensorrt_builder import BuiltEngine, EngineOrder, build_engine
+from tsfmicro.export.windows import export_window_bundle
 from tsfmicro.models.fused import FusedRecognizer
 from tsfmicro.runners.cuda import Card, Cuda, card_here
 from tsfmicro.runners.engine_card import EngineCard, ProvenOn, engine_file, sidecar_file
+from tsfmicro.runners.parity import Tolerance
 from tsfmicro.runners.precision import Precision
 from tsfmicro.runners.tensorrt_engine import Engine
 from tsfmicro.runners.torch_runner import load_fused
@@ -70,6 +72,8 @@ def export_bundle(bundle: Bundle, precisions: tuple[Precision, ...], order: Engi
         ParityError: if something does not compute what the network computes.
         BackendError: if something is not of the precision asked for, or the engine cannot be built here.
     """
+    if bundle.manifest.model.reads_windows:
+        return _window_graph(bundle, precisions, order)
     fused = load_fused(bundle)
     proof = begin_proof(fused, bundle.manifest.preprocess, bundle.manifest.calibration.min_probability)
     traced = trace(fused, OPSET)
@@ -79,6 +83,16 @@ def export_bundle(bundle: Bundle, precisions: tuple[Precision, ...], order: Engi
     graph = next(product for product in products if product.actual is order.precision)
     engine, card = _engine(bundle, fused, graph, order, proof)
     return Exported((*products, *engine), tuple(proof.links), card)
+
+
+def _window_graph(bundle: Bundle, precisions: tuple[Precision, ...], order: EngineOrder | None) -> Exported:
+    if order is not None or precisions != (Precision.FLOAT32,):
+        raise BackendError(
+            f"{bundle.path} holds FDP, which is exported as a float32 graph; leave out --fp16 and --target"
+        )
+    data, parity = export_window_bundle(bundle, Tolerance.of(Precision.FLOAT32).max_abs)
+    product = Product(ONNX_FILE, "onnx", data, Precision.FLOAT32, Precision.FLOAT32)
+    return Exported((product,), (Link("ONNX Runtime", Precision.FLOAT32, parity, "torch, float32"),), None)
 
 
 def _graph(traced: onnx.ModelProto, precision: Precision, proof: Proof) -> Product:

@@ -6,7 +6,7 @@ import difflib
 import logging
 
 from tsfmicro.bundle import Bundle
-from tsfmicro.errors import BackendError, UsageError
+from tsfmicro.errors import BackendError, BundleError, UsageError
 from tsfmicro.runners.choice import Choice, choose, installed_backends
 from tsfmicro.runners.contract import Runner, RunnerOutput
 from tsfmicro.runners.decision import LOW_PROBABILITY, recognitions
@@ -64,6 +64,8 @@ def load(bundle: Bundle, backend: str = "auto", threads: int | None = None) -> R
         ParityError: if an engine does not compute on this card what the network computes.
     """
     count = thread_count(threads)
+    if bundle.manifest.model.reads_windows:
+        raise BundleError(f"{bundle.path} holds FDP, which takes windows of frames instead of onset and apex")
     if backend == "auto":
         choice = choose(bundle)
         _log.info("backend auto is %s", choice)
