@@ -1,0 +1,80 @@
+"""``tsf-bench spotting`` and ``tsf-bench strs``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from tsfmicro.benchmarks.objectives import parse_objective, require_met
+from tsfmicro.benchmarks.provenance import write_result
+from tsfmicro.benchmarks.spotting.clips import Side, read_split, require_media
+from tsfmicro.benchmarks.spotting.strs import read_intervals, strs_row
+from tsfmicro.benchmarks.spotting.table import show
+from tsfmicro.errors import UsageError
+
+Slo = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slo", metavar="FIGURE<=LIMIT", help="Exit 8 if the result misses this, e.g. 'f1>=0.98'; repeatable."
+    ),
+]
+
+
+def spotting(
+    media: Annotated[Path, typer.Option(help="Folder of the real footage that the split names.")] = Path(
+        "../shared/media"
+    ),
+    side: Annotated[str, typer.Option(help="Side of the fixed split: test, or train to tune on.")] = "test",
+    only: Annotated[list[str] | None, typer.Option(help="This clip of the split alone; repeatable.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="Folder for the plots.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+) -> None:
+    """Find micro-expressions of known truth in real footage and stills."""
+    from tsfmicro.benchmarks.spotting.plots import draw
+    from tsfmicro.benchmarks.spotting.report import rows_of, run_takes
+
+    if side not in set(Side):
+        raise UsageError(f"--side is {side!r}; expected {' or '.join(Side)}")
+    clips = read_split(Side(side))
+    unknown = sorted(set(only or ()) - {clip.name for clip in clips})
+    if unknown:
+        raise UsageError(f"the {side} side has no clip {', '.join(unknown)}; it has {', '.join(c.name for c in clips)}")
+    clips = tuple(clip for clip in clips if not only or clip.name in only)
+    require_media(media, clips)
+    rows = rows_of(run_takes(clips, media, Console(stderr=True).print))
+    show(rows)
+    if plots is not None:
+        for path in draw(rows, plots):
+            typer.echo(f"wrote {path}", err=True)
+    if json_file is not None:
+        write_result(json_file, "spotting", rows, {"side": side, "clips": [clip.name for clip in clips]})
+
+
+def strs(
+    truth: Annotated[Path, typer.Option(help="CSV of true events: subject,video,onset,offset,emotion.")],
+    predictions: Annotated[Path, typer.Option(help="CSV of found events, same columns.")],
+    megc_compat: Annotated[
+        bool, typer.Option("--megc-compat", help="Count as the challenge's script does; see docs/spotting.md.")
+    ] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+    slo: Slo = None,
+) -> None:
+    """Spot-then-recognise score of a table of found events, from frames and names."""
+    objectives = [parse_objective(text) for text in slo or []]
+    row = strs_row(read_intervals(truth), read_intervals(predictions), megc_compat=megc_compat)
+    show([_flat(row)])
+    if json_file is not None:
+        settings = {"truth": truth.name, "predictions": predictions.name, "megc_compat": megc_compat}
+        write_result(json_file, "strs", [row], settings)
+    require_met(objectives, [_flat(row)])
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """Nested figures under ``spotting_f1`` and the like."""
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        flat |= {f"{name}_{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {name: value}
+    return flat

@@ -1,0 +1,88 @@
+"""The benchmark from the split to its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tsfmicro.benchmarks.spotting.clips import Clip, Kind
+from tsfmicro.benchmarks.spotting.filming import TakeResult, film, stagings
+from tsfmicro.benchmarks.spotting.scoring import THRESHOLDS, row_of, threshold_sweep, untouched_row
+from tsfmicro.benchmarks.spotting.takes import AMPLITUDES, takes_of
+
+BARS: dict[tuple[Kind, str], dict[str, str]] = {
+    (Kind.STILL, "3%"): {"f1": ">=0.98", "apex_error_median_ms": "<=8"},
+    (Kind.STILL, "2%"): {"f1": ">=0.95"},
+    (Kind.QUIET, "3%"): {"f1": ">=0.9", "apex_error_median_ms": "<=17"},
+    (Kind.QUIET, "2%"): {"f1": ">=0.7"},
+    (Kind.EXPRESSIVE, "3%"): {"f1": ">=0.4"},
+    (Kind.QUIET, "untouched"): {"false_events_per_min": "<=0.5"},
+    (Kind.EXPRESSIVE, "untouched"): {"false_events_per_min": "<=2"},
+}
+"""What the project set itself, by kind of footage and condition."""
+BLINK_BAR = ">=0.95"
+
+
+def run_takes(clips: Sequence[Clip], folder: Path, said: Callable[[str], None]) -> list[TakeResult]:
+    """Every take of the clips through the live path.
+
+    Args:
+        clips: of the split.
+        folder: with the media.
+        said: told of each take, for progress.
+    """
+    results = []
+    for clip in clips:
+        for take, staged in stagings(clip, folder, takes_of(clip)):
+            results.append(film(take, staged))
+            said(f"{clip.name}, {take.condition.name}: {sum(s.reported for s in results[-1].spotted)} reported")
+    return results
+
+
+def rows_of(results: Sequence[TakeResult]) -> list[dict[str, Any]]:
+    """One row a kind and condition, bars beside it; then blinks, and the trade-off curve of each kind."""
+    return [*_condition_rows(results), *_blink_rows(results), *_curve_rows(results)]
+
+
+def _condition_rows(results: Sequence[TakeResult]) -> Iterator[dict[str, Any]]:
+    for kind in Kind:
+        for name in dict.fromkeys(r.take.condition.name for r in results):
+            mine = [r for r in results if r.take.clip.kind is kind and r.take.condition.name == name]
+            if not mine:
+                continue
+            figures = untouched_row(mine) if name == "untouched" else row_of(mine)
+            yield {"kind": kind.value, "condition": name, **figures, **_held_to(figures, BARS.get((kind, name), {}))}
+
+
+def _blink_rows(results: Sequence[TakeResult]) -> Iterator[dict[str, Any]]:
+    untouched = [r for r in results if r.take.condition.name == "untouched"]
+    figures = untouched_row(untouched)
+    if figures["blinks"]:
+        chosen = {name: figures[name] for name in ("blinks", "blinks_rejected")}
+        yield {"kind": "all", "condition": "untouched", **chosen, **_held_to(chosen, {"blinks_rejected": BLINK_BAR})}
+
+
+def _curve_rows(results: Sequence[TakeResult]) -> Iterator[dict[str, Any]]:
+    for kind in Kind:
+        injected = [r for r in results if r.take.clip.kind is kind and r.take.condition.name == "3%"]
+        untouched = [r for r in results if r.take.clip.kind is kind and r.take.condition.name == "untouched"]
+        if injected and untouched:
+            curve = threshold_sweep(injected, untouched, THRESHOLDS)
+            yield {"kind": kind.value, "condition": "3%", "curve": curve}
+
+
+def _held_to(figures: dict[str, Any], bars: dict[str, str]) -> dict[str, Any]:
+    """``{"bars": {"f1": {"bar": ">=0.9", "met": false, "by": -0.12}}}``: by how much, negative where it is missed."""
+    held = {}
+    for figure, bar in bars.items():
+        value, at_least, limit = figures[figure], bar.startswith(">="), float(bar[2:])
+        by = None if value is None else round(value - limit if at_least else limit - value, 4)
+        held[figure] = {"bar": bar, "met": by is not None and by >= 0, "by": by}
+    return {"bars": held} if held else {}
+
+
+def detection_by_amplitude(rows: Sequence[dict[str, Any]], kind: str) -> list[tuple[float, float]]:
+    """Amplitude, percent of the inter-ocular distance, and detection rate."""
+    by_name = {row["condition"]: row for row in rows if row["kind"] == kind and "detection_rate" in row}
+    return [(a, by_name[f"{a:g}%"]["detection_rate"]) for a in AMPLITUDES if f"{a:g}%" in by_name]
