@@ -1,8 +1,10 @@
-"""One face's path from samples to events: spot, judge, recognise."""
+"""One face's path from samples to findings: spot and judge. What passes is named later, together with others'."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -12,20 +14,32 @@ from tsfmicro.motion import Displacement, displacement
 from tsfmicro.preprocess import Preprocessor
 from tsfmicro.realtime.events import Event, MeApex, MeEnd, MeRejected, MeStart
 from tsfmicro.realtime.gates import GateSpec, Verdict, judge
-from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.samples import FaceSample
 from tsfmicro.realtime.spot import ApexConfirmed, FaceSpotter, Finished, Signal, SpotSpec, Started
 from tsfmicro.values import CropPair
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Unnamed:
+    """A micro-expression whose emotion is still to be named."""
+
+    event: MeEnd
+    """Complete but for the recognition."""
+    crops: CropPair
+
+
+Finding: TypeAlias = Event | Unnamed
+"""What the samples of a face come to."""
+
+
 class FaceAnalyzer:
-    """Turns the samples of one face into events.
+    """Turns the samples of one face into findings.
 
     Args:
         source, face_id: whose events these are.
         align: geometry of the crop, from the recogniser's own preprocessing.
         spot, gates: constants.
-        recogniser: None leaves every event without a label.
+        preprocessor: the recogniser's; None where nobody will name the events.
     """
 
     def __init__(
@@ -35,13 +49,13 @@ class FaceAnalyzer:
         align: AlignSpec,
         spot: SpotSpec,
         gates: GateSpec,
-        recogniser: Recogniser | None,
+        preprocessor: Preprocessor | None,
     ) -> None:
         self._source = source
         self._face_id = face_id
         self._align = align
         self._gates = gates
-        self._recogniser = recogniser
+        self._preprocessor = preprocessor
         self._spotter = FaceSpotter(spot, align)
 
     @property
@@ -54,18 +68,18 @@ class FaceAnalyzer:
         """True while a movement is being followed."""
         return self._spotter.active
 
-    def push(self, sample: FaceSample) -> list[Event]:
+    def push(self, sample: FaceSample) -> list[Finding]:
         """Take the face's next sample."""
-        return self._events(self._spotter.push(sample))
+        return self._findings(self._spotter.push(sample))
 
-    def flush(self) -> list[Event]:
+    def flush(self) -> list[Finding]:
         """End the face; a movement still going on is rejected as one that did not return."""
-        return self._events(self._spotter.flush())
+        return self._findings(self._spotter.flush())
 
-    def _events(self, signals: Sequence[Signal]) -> list[Event]:
-        return [self._event(signal) for signal in signals]
+    def _findings(self, signals: Sequence[Signal]) -> list[Finding]:
+        return [self._finding(signal) for signal in signals]
 
-    def _event(self, signal: Signal) -> Event:
+    def _finding(self, signal: Signal) -> Finding:
         event_id = f"f{self._face_id:03d}-{signal.candidate:05d}"
         match signal:
             case Started():
@@ -76,7 +90,7 @@ class FaceAnalyzer:
             case Finished():
                 return self._close(signal, event_id)
 
-    def _close(self, finished: Finished, event_id: str) -> Event:
+    def _close(self, finished: Finished, event_id: str) -> Finding:
         onset = finished.sample_at(finished.interval.onset)
         apex = finished.sample_at(finished.interval.apex)
         moved = displacement(onset.patch, apex.patch, self._align)
@@ -93,11 +107,7 @@ class FaceAnalyzer:
                 reasons=verdict.reasons,
                 evidence=verdict.evidence,
             )
-        recognition = None
-        if self._recogniser is not None:
-            crops = event_crops(onset, apex, moved, self._recogniser.preprocessor)
-            recognition = self._recogniser.recognise(crops, finished.magnitude)
-        return MeEnd(
+        event = MeEnd(
             source=self._source,
             face_id=self._face_id,
             event_id=event_id,
@@ -105,10 +115,13 @@ class FaceAnalyzer:
             region=finished.region,
             magnitude=finished.magnitude,
             score=finished.score,
-            recognition=recognition,
-            calibrated=self._recogniser is not None,
+            recognition=None,
+            calibrated=self._preprocessor is not None,
             lookahead_s=finished.confirmed.t_s - finished.interval.offset.t_s,
         )
+        if self._preprocessor is None:
+            return event
+        return Unnamed(event, event_crops(onset, apex, moved, self._preprocessor))
 
 
 def event_crops(onset: FaceSample, apex: FaceSample, moved: Displacement, preprocessor: Preprocessor) -> CropPair:

@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 CAPACITY = 8
 """Frames a lane holds."""
+_TOGETHER_S = 0.005
+"""Recordings' items this near in media time come out in one round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Handoff(Generic[T]):
     A lane of a recording blocks its writer when it is full: nothing is lost. A live lane gives up its oldest droppable
     item instead, and counts it. Recordings are merged by ``order_s``, whichever thread happens to be first, so that the
     same files give the same order; live lanes come before them, oldest first.
+
+    They come out in rounds, of one item at most from each lane, so that what they bring can be worked on together.
 
     Args:
         live: for every lane, whether it is live.
@@ -91,17 +95,20 @@ class Handoff(Generic[T]):
             self._lanes[lane].entries.append(_Entry(None, float("-inf"), droppable=False, error=error))
             self._changed.notify_all()
 
-    def take(self, timeout_s: float) -> Taken[T] | None:
-        """The next item, or None after so many seconds without one."""
+    def take(self, timeout_s: float) -> list[Taken[T]]:
+        """The next round, in order: every live lane's next item, or those of recordings that belong to one instant.
+
+        Empty after so many seconds without an item.
+        """
         until_s = time.monotonic() + timeout_s
         with self._changed:
             while True:
-                number = self._next()
-                if number is not None:
-                    return self._taken(number)
+                turn = self._next()
+                if turn:
+                    return [self._taken(number) for number in turn]
                 left_s = until_s - time.monotonic()
                 if left_s <= 0 or self._closed:
-                    return None
+                    return []
                 self._changed.wait(left_s)
 
     def abandon(self, lane: int) -> None:
@@ -124,14 +131,22 @@ class Handoff(Generic[T]):
             del lane.entries[next(i for i, entry in enumerate(lane.entries) if entry.droppable)]
             lane.dropped += 1
 
-    def _next(self) -> int | None:
-        """The lane whose turn it is; None where somebody has to be waited for."""
-        waiting = [i for i, lane in enumerate(self._lanes) if lane.open and lane.live and lane.entries]
-        if not waiting:
-            waiting = [i for i, lane in enumerate(self._lanes) if lane.open and not lane.live]
-            if not all(self._lanes[i].entries for i in waiting):
-                return None
-        return min(waiting, key=lambda i: (self._lanes[i].entries[0].order_s, i), default=None)
+    def _next(self) -> list[int]:
+        """The lanes whose turn it is, in order; none where somebody has to be waited for."""
+
+        def order(number: int) -> tuple[float, int]:
+            return self._lanes[number].entries[0].order_s, number
+
+        live = [i for i, lane in enumerate(self._lanes) if lane.open and lane.live and lane.entries]
+        if live:
+            return sorted(live, key=order)
+        # Which belong to one round depends on their times alone, never on how far their threads have come.
+        recorded = [i for i, lane in enumerate(self._lanes) if lane.open and not lane.live]
+        if not recorded or not all(self._lanes[i].entries for i in recorded):
+            return []
+        recorded.sort(key=order)
+        until_s = self._lanes[recorded[0]].entries[0].order_s + _TOGETHER_S
+        return [i for i in recorded if self._lanes[i].entries[0].order_s <= until_s]
 
     def _taken(self, number: int) -> Taken[T]:
         lane = self._lanes[number]

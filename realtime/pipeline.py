@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from tsfmicro.align import AlignSpec
 from tsfmicro.landmarks import LandmarkDetector
 from tsfmicro.preprocess import PreprocessSpec
-from tsfmicro.realtime.analyzer import FaceAnalyzer
+from tsfmicro.realtime.analyzer import FaceAnalyzer, Finding, Unnamed
 from tsfmicro.realtime.events import Event, FaceLost, FaceNew, MeEnd, MeRejected, Stats
 from tsfmicro.realtime.gates import GateSpec
+from tsfmicro.realtime.naming import name
 from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.spot import SpotSpec
 from tsfmicro.realtime.stage_clock import StageClock
@@ -32,6 +33,20 @@ class FaceView:
     """Robust z-score of its latest movement; compare with ``SpotSpec.threshold``."""
     active: bool
     """True while a movement is being followed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """What one frame shows, before anything in it is named."""
+
+    frame: Frame
+    faces: tuple[FaceView, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def unnamed(self) -> bool:
+        """True where the recogniser is to be asked."""
+        return any(isinstance(found, Unnamed) for found in self.findings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,36 +140,44 @@ class EventRecogniser:
 
     def step(self, frame: Frame) -> Step:
         """Like :meth:`process`, with the faces in view for whoever draws them."""
+        observed = self.observe(frame)
+        return Step(frame, observed.faces, name([observed.findings], self._recogniser)[0])
+
+    def observe(self, frame: Frame) -> Observation:
+        """Take the next frame, and leave the naming to :func:`~tsfmicro.realtime.naming.name`.
+
+        For whoever has several sources, whose movements can be named together.
+        """
         # The gates of a movement that is being followed want to know of eyes and mouth in every frame.
         moving = any(analyzer.active for analyzer in self._analyzers.values())
         sight = self._watch.look(frame, closely=moving)
         return self._judge(frame, sight)
 
-    def _judge(self, frame: Frame, sight: Sight) -> Step:
+    def _judge(self, frame: Frame, sight: Sight) -> Observation:
         """From what a frame shows to what it means."""
         self._times_s.append(sight.at.t_s)
         self.tally.frames += 1
         self.tally.dropped += sight.at.frame - self._next_index
         self._next_index = sight.at.frame + 1
         self._last = sight.at
-        events: list[Event] = []
+        findings: list[Finding] = []
         for face_id, last_seen in sight.lost:
-            events += self._give_up(face_id, last_seen)
+            findings += self._give_up(face_id, last_seen)
         views: list[FaceView] = []
         for face_id, face in sight.faces.items():
             if face.new_iod_px is not None:
                 self.tally.faces += 1
-                events.append(FaceNew(self._source, face_id, sight.at, face.new_iod_px))
+                findings.append(FaceNew(self._source, face_id, sight.at, face.new_iod_px))
                 self._analyzers[face_id] = self._analyzer(face_id)
             analyzer = self._analyzers[face_id]
             with self._clock.stage("spot"):
-                events += analyzer.push(face.sample)
+                findings += analyzer.push(face.sample)
             views.append(FaceView(face_id, face.box_px, analyzer.score, analyzer.active))
         if sight.at.t_s >= self._next_stats_s:
-            events.append(self._stats(sight.at, len(views)))
+            findings.append(self._stats(sight.at, len(views)))
             self._next_stats_s = sight.at.t_s + _STATS_INTERVAL_S
-        self._count(events)
-        return Step(frame, tuple(views), tuple(events))
+        self._count(findings)
+        return Observation(frame, tuple(views), tuple(findings))
 
     def gap(self) -> list[Event]:
         """The source was interrupted: every face is given up, every open movement closed.
@@ -173,25 +196,26 @@ class EventRecogniser:
         return events
 
     def _give_up_all(self) -> list[Event]:
-        events: list[Event] = []
+        findings: list[Finding] = []
         for face_id, last_seen in self._watch.forget():
-            events += self._give_up(face_id, last_seen)
-        self._count(events)
-        return events
+            findings += self._give_up(face_id, last_seen)
+        self._count(findings)
+        return list(name([findings], self._recogniser)[0])
 
     def _analyzer(self, face_id: int) -> FaceAnalyzer:
-        return FaceAnalyzer(self._source, face_id, self._align, self._spec.spot, self._spec.gates, self._recogniser)
+        preprocessor = None if self._recogniser is None else self._recogniser.preprocessor
+        return FaceAnalyzer(self._source, face_id, self._align, self._spec.spot, self._spec.gates, preprocessor)
 
-    def _give_up(self, face_id: int, last_seen: Moment) -> list[Event]:
+    def _give_up(self, face_id: int, last_seen: Moment) -> list[Finding]:
         analyzer = self._analyzers.pop(face_id)
         return [*analyzer.flush(), FaceLost(self._source, face_id, last_seen)]
 
     def _stats(self, now: Moment, faces_in_view: int) -> Stats:
         return Stats(self._source, now, self.tally.frames, self.tally.dropped, faces_in_view, self.fps_measured)
 
-    def _count(self, events: list[Event]) -> None:
-        self.tally.events += sum(isinstance(event, MeEnd) for event in events)
-        self.tally.rejected += sum(isinstance(event, MeRejected) for event in events)
+    def _count(self, findings: list[Finding]) -> None:
+        self.tally.events += sum(isinstance(found, MeEnd | Unnamed) for found in findings)
+        self.tally.rejected += sum(isinstance(found, MeRejected) for found in findings)
 
 
 def analyse(frames: Iterable[Frame], recogniser: EventRecogniser) -> Iterator[Step]:

@@ -57,7 +57,7 @@ class Readers:
         for thread in self._threads:
             thread.start()
 
-    def take(self, timeout_s: float) -> Taken[Delivery] | None:
+    def take(self, timeout_s: float) -> list[Taken[Delivery]]:
         """See ``Handoff.take``."""
         return self._handoff.take(timeout_s)
 

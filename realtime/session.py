@@ -15,7 +15,8 @@ from tsfmicro.errors import SourceLostError
 from tsfmicro.landmarks import LandmarkDetector
 from tsfmicro.realtime.events import Event, SessionEnd, SessionStart
 from tsfmicro.realtime.ledger import Ledger, total
-from tsfmicro.realtime.pipeline import EventRecogniser, PipelineSpec, Step, Tally
+from tsfmicro.realtime.naming import name
+from tsfmicro.realtime.pipeline import EventRecogniser, Observation, PipelineSpec, Step, Tally
 from tsfmicro.realtime.readers import Delivery, Readers
 from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.sinks import EventSink
@@ -161,34 +162,49 @@ class Session:
         while any(run.reason is None for run in self._runs):
             if self._interrupted():
                 raise KeyboardInterrupt
-            taken = readers.take(_LOOK_UP_S)
-            if taken is None:
-                pass
-            elif taken.item is not None:
-                limit = self._advance(taken.lane, taken.item, taken.dropped, outputs)
-                if limit is not None:
-                    self._leave(taken.lane, limit, readers, outputs)
-            elif taken.error is None:
-                self._finish(taken.lane, "end_of_source", outputs)
-            elif isinstance(taken.error, SourceLostError):
-                lost = lost or taken.error
-                self._finish(taken.lane, "source_lost", outputs)
-            else:
-                raise taken.error
+            held: list[tuple[int, Observation]] = []
+            try:
+                for taken in readers.take(_LOOK_UP_S):
+                    if taken.item is not None:
+                        limit = self._advance(taken.lane, taken.item, taken.dropped, held, outputs)
+                        if limit is not None:
+                            self._leave(taken.lane, limit, readers, outputs)
+                    elif taken.error is None:
+                        self._finish(taken.lane, "end_of_source", outputs)
+                    elif isinstance(taken.error, SourceLostError):
+                        lost = lost or taken.error
+                        self._finish(taken.lane, "source_lost", outputs)
+                    else:
+                        raise taken.error
+            finally:
+                self._decide(held, outputs)
             for number, run in enumerate(self._runs):
                 limit = run.limit_while_waiting() if run.reason is None else None
                 if limit is not None:
                     self._leave(number, limit, readers, outputs)
         return ("source_lost" if lost else self._runs[-1].reason or "end_of_source"), lost
 
-    def _advance(self, number: int, delivery: Delivery, dropped: int, outputs: Outputs) -> str | None:
-        """Take one item of a source; the limit that was reached, if one was."""
+    def _advance(
+        self,
+        number: int,
+        delivery: Delivery,
+        dropped: int,
+        held: list[tuple[int, Observation]],
+        outputs: Outputs,
+    ) -> str | None:
+        """Take one item of a source; the limit that was reached, if one was.
+
+        What holds movements to be named is added to ``held``; everything else is told at once.
+        """
         run, item = self._runs[number], delivery.item
         if isinstance(item, Frame):
             limit = run.limit_before(item)
             if limit is None:
                 run.update(delivery.ledger, dropped)
-                self._show(number, run.step(item), outputs)
+                observed = run.observe(item)
+                held.append((number, observed))
+                if not observed.unnamed:
+                    self._decide([held.pop()], outputs)
             return limit
         run.update(delivery.ledger, dropped)
         if item is not None:
@@ -196,6 +212,12 @@ class Session:
             self._emit(events, outputs)
             self._unseen.setdefault(number, []).extend(events)
         return None
+
+    def _decide(self, observations: Sequence[tuple[int, Observation]], outputs: Outputs) -> None:
+        """Name what several sources showed, all of it in one call, and tell it."""
+        named = name([observed.findings for _, observed in observations], self._recogniser)
+        for (number, observed), events in zip(observations, named, strict=True):
+            self._show(number, self._runs[number].decided(observed, events), outputs)
 
     def _leave(self, number: int, reason: str, readers: Readers, outputs: Outputs) -> None:
         readers.abandon(number)

@@ -12,7 +12,7 @@ from tsfmicro.errors import UsageError
 from tsfmicro.landmarks import LandmarkDetector
 from tsfmicro.realtime.events import Event, MeApex, MeEnd, MeStart, SourceLost, SourceRestored, Stats
 from tsfmicro.realtime.ledger import Ledger
-from tsfmicro.realtime.pipeline import EventRecogniser, Step
+from tsfmicro.realtime.pipeline import EventRecogniser, Observation, Step
 from tsfmicro.realtime.sources import Source
 from tsfmicro.realtime.sources.reconnect import Lost, Restored
 from tsfmicro.realtime.stage_clock import Histogram
@@ -94,19 +94,23 @@ class SourceRun:
             return None
         return "duration" if self._now_s() - self._first_captured_s >= self._limits.duration_s else None
 
-    def step(self, frame: Frame) -> Step:
-        """Analyse a frame."""
+    def observe(self, frame: Frame) -> Observation:
+        """Analyse a frame, up to the names; :meth:`decided` takes those."""
         if self._first_captured_s is None:
             self._first_captured_s = frame.captured_s
-        step = self._recogniser.step(frame)
+        observed = self._recogniser.observe(frame)
         self._analysed += 1
+        return observed
+
+    def decided(self, observed: Observation, events: Sequence[Event]) -> Step:
+        """What the frame observed last came to: its findings, named."""
         self._fps = self._recogniser.fps_measured
         compute_s: float | None = None
         if self._live:
-            compute_s = max(0.0, self._now_s() - frame.captured_s)
+            compute_s = max(0.0, self._now_s() - observed.frame.captured_s)
             self._latency.add(compute_s * 1e3)
             self._late += self._fps is not None and compute_s > 1 / self._fps
-        return Step(step.frame, step.faces, self._completed(step.events, compute_s))
+        return Step(observed.frame, observed.faces, self._completed(events, compute_s))
 
     def lost(self, item: Lost) -> list[Event]:
         """The source went away: what was open is closed, nothing is compared across the gap."""

@@ -24,7 +24,7 @@ from tsfmicro.motion import REGIONS, Displacement  # noqa: E402
 from tsfmicro.preprocess import Preprocessor, PreprocessSpec  # noqa: E402
 from tsfmicro.realtime.analyzer import event_crops  # noqa: E402
 from tsfmicro.realtime.follow import FaceFollower  # noqa: E402
-from tsfmicro.realtime.recognise import Recogniser  # noqa: E402
+from tsfmicro.realtime.recognise import Movement, Recogniser  # noqa: E402
 from tsfmicro.realtime.samples import FaceSample  # noqa: E402
 from tsfmicro.runners import RunnerOutput  # noqa: E402
 from tsfmicro.synthetic.action_units import EMOTIONS  # noqa: E402
@@ -197,7 +197,7 @@ def test_training_and_live_loop_feed_the_network_the_same_tensor(scene: Scene) -
     ((train_difference, train_onset),) = network.seen
     network.seen.clear()
     live = Recogniser(LiveRunner(fused.eval()), Calibration(1.0, 0.0, None))
-    live.recognise(scene.lived(), 3.0)
+    live.recognise([Movement(scene.lived(), 3.0)])
     ((live_difference, live_onset),) = network.seen
     assert train_difference.shape[1:] == live_difference.shape[1:] == (3, 224, 224)
     assert train_difference.dtype == live_difference.dtype == torch.float32

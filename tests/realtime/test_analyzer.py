@@ -1,10 +1,8 @@
-"""One face: what the spotter says becomes events, judged once and recognised once."""
+"""One face: what the spotter says becomes findings, judged once; what passes waits for its name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
@@ -12,22 +10,18 @@ import pytest
 
 from tests.factories import astronaut, make_finished, make_sample, make_samples
 from tsfmicro.align import AlignSpec, crop_transform
-from tsfmicro.bundle import Calibration
 from tsfmicro.motion import MOTION_POINTS, REGIONS, Displacement, FacePatch
 from tsfmicro.preprocess import Preprocessor, PreprocessSpec
 from tsfmicro.realtime import analyzer as module
-from tsfmicro.realtime.analyzer import FaceAnalyzer, event_crops
-from tsfmicro.realtime.events import Event, MeApex, MeEnd, MeRejected, MeStart
+from tsfmicro.realtime.analyzer import FaceAnalyzer, Finding, Unnamed, event_crops
+from tsfmicro.realtime.events import MeApex, MeEnd, MeRejected, MeStart
 from tsfmicro.realtime.gates import GateSpec
 from tsfmicro.realtime.look import Look
-from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Recogniser
 from tsfmicro.realtime.samples import FaceSample
 from tsfmicro.realtime.spot import ApexConfirmed, Signal, SpotSpec, Started
-from tsfmicro.runners import RunnerOutput
 from tsfmicro.values import Float64Array, Moment, UInt8Array
 
 STILL: Float64Array = np.eye(2, 3)
-LABELS = ("happiness", "disgust")
 SAMPLES = make_samples(60.0, 1.0)
 
 
@@ -47,29 +41,6 @@ class ScriptedSpotter:
         return self.said
 
 
-class FakeRunner:
-    backend, device, labels, preprocess = "fake", "cpu", LABELS, PreprocessSpec()
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[UInt8Array, UInt8Array]] = []
-
-    def infer(self, onset: UInt8Array, apex: UInt8Array) -> RunnerOutput:
-        self.asked.append((onset, apex))
-        probabilities = np.array([[0.9, 0.1]], dtype=np.float32)
-        return RunnerOutput(probabilities, np.log(probabilities))
-
-    def close(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[FacePatch, FacePatch]]:
     """Patches that were compared; every head stands still."""
@@ -84,11 +55,11 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[FacePatch, FacePatch
     return pairs
 
 
-def events_of(
-    monkeypatch: pytest.MonkeyPatch, *signals: Signal, recogniser: Recogniser | None = None, flush: bool = False
-) -> list[Event]:
+def findings_of(
+    monkeypatch: pytest.MonkeyPatch, *signals: Signal, preprocessor: Preprocessor | None = None, flush: bool = False
+) -> list[Finding]:
     monkeypatch.setattr(ScriptedSpotter, "said", signals)
-    analyzer = FaceAnalyzer("clip", 12, AlignSpec(), SpotSpec(), GateSpec(), recogniser)
+    analyzer = FaceAnalyzer("clip", 12, AlignSpec(), SpotSpec(), GateSpec(), preprocessor)
     assert (analyzer.score, analyzer.active) == (4.5, True)
     return analyzer.flush() if flush else analyzer.push(make_sample(0, 0.0))
 
@@ -101,7 +72,7 @@ def test_start_and_apex_carry_the_candidate_and_the_lookahead(
 ) -> None:
     started = Started(7, Moment(20, 0.33), 3.5, "right_brow")
     apex = ApexConfirmed(7, Moment(18, 0.30), Moment(24, 0.40), Moment(30, 0.50))
-    events = events_of(monkeypatch, started, apex)
+    events = findings_of(monkeypatch, started, apex)
     assert events[0] == MeStart("clip", 12, "f012-00007", Moment(20, 0.33), 3.5, "right_brow")
     assert isinstance(events[1], MeApex)
     assert (events[1].event_id, events[1].onset, events[1].apex) == ("f012-00007", Moment(18, 0.30), Moment(24, 0.40))
@@ -111,7 +82,7 @@ def test_start_and_apex_carry_the_candidate_and_the_lookahead(
 
 def test_a_good_movement_ends_as_an_event(monkeypatch: pytest.MonkeyPatch, measured: Measured) -> None:
     finished = make_finished(SAMPLES)
-    (event,) = events_of(monkeypatch, finished)
+    (event,) = findings_of(monkeypatch, finished)
     assert isinstance(event, MeEnd)
     assert (event.source, event.face_id, event.event_id) == ("clip", 12, "f012-00001")
     assert event.interval == finished.interval
@@ -122,7 +93,7 @@ def test_a_good_movement_ends_as_an_event(monkeypatch: pytest.MonkeyPatch, measu
 
 def test_the_apex_is_judged_against_the_onset(monkeypatch: pytest.MonkeyPatch, measured: Measured) -> None:
     finished = make_finished(SAMPLES)
-    events_of(monkeypatch, finished)
+    findings_of(monkeypatch, finished)
     ((reference, current),) = measured
     assert reference is finished.sample_at(finished.interval.onset).patch
     assert current is finished.sample_at(finished.interval.apex).patch
@@ -132,27 +103,22 @@ def test_the_apex_is_judged_against_the_onset(monkeypatch: pytest.MonkeyPatch, m
 def test_a_movement_that_did_not_return_is_rejected_and_never_recognised(
     monkeypatch: pytest.MonkeyPatch, measured: Measured, flush: bool
 ) -> None:
-    runner = FakeRunner()
-    recogniser = Recogniser(runner, Calibration(1.0, 0.5, None))
-    (event,) = events_of(monkeypatch, make_finished(SAMPLES, returned=False), recogniser=recogniser, flush=flush)
+    named = Preprocessor(PreprocessSpec())
+    (event,) = findings_of(monkeypatch, make_finished(SAMPLES, returned=False), preprocessor=named, flush=flush)
     assert isinstance(event, MeRejected)
     assert event.reasons == ("no_return",)
     assert event.evidence["fps_measured"] == pytest.approx(60.0)
-    assert runner.asked == []
 
 
-@pytest.mark.parametrize(("smallest", "reasons"), [(None, ()), (2.0, ()), (5.0, (LOW_MAGNITUDE,))])
-def test_an_event_is_recognised_once_with_its_own_magnitude(
-    monkeypatch: pytest.MonkeyPatch, measured: Measured, smallest: float | None, reasons: tuple[str, ...]
-) -> None:
-    runner = FakeRunner()
-    recogniser = Recogniser(runner, Calibration(1.0, 0.5, smallest))
-    (event,) = events_of(monkeypatch, make_finished(SAMPLES), recogniser=recogniser)  # magnitude 3
-    assert isinstance(event, MeEnd) and event.recognition is not None
-    assert event.recognition.top_label == "happiness" and event.recognition.abstain == reasons
-    assert event.calibrated
-    assert len(runner.asked) == 1
-    assert runner.asked[0][0].shape == (1, 224, 224, 3)
+def test_an_event_to_be_named_waits_with_its_crops(monkeypatch: pytest.MonkeyPatch, measured: Measured) -> None:
+    finished, preprocessor = make_finished(SAMPLES), Preprocessor(PreprocessSpec())
+    (found,) = findings_of(monkeypatch, finished, preprocessor=preprocessor)
+    assert isinstance(found, Unnamed)
+    assert (found.event.interval, found.event.magnitude) == (finished.interval, finished.magnitude)
+    assert (found.event.recognition, found.event.calibrated) == (None, True)
+    onset, apex = (finished.sample_at(at) for at in (finished.interval.onset, finished.interval.apex))
+    wanted = event_crops(onset, apex, Displacement(np.zeros(len(REGIONS)), STILL, 0.0), preprocessor)
+    assert (found.crops.onset == wanted.onset).all() and (found.crops.apex == wanted.apex).all()
 
 
 # --- the crops ------------------------------------------------------------------------------------------------------

@@ -20,8 +20,8 @@ LONG_S = 30.0
 def drain(handoff: Handoff[str]) -> list[str]:
     """Everything that is there now."""
     found = []
-    while (taken := handoff.take(0.0)) is not None:
-        found.append(taken.item or "end")
+    while turn := handoff.take(0.0):
+        found += [taken.item or "end" for taken in turn]
     return found
 
 
@@ -29,8 +29,7 @@ def test_a_live_lane_gives_up_its_oldest_and_counts() -> None:
     handoff: Handoff[str] = Handoff([True], capacity=3)
     for number in range(7):
         assert handoff.put(0, str(number), float(number))
-    taken = handoff.take(0.0)
-    assert taken == Taken(0, "4", None, dropped=4)
+    assert handoff.take(0.0) == [Taken(0, "4", None, dropped=4)]
     assert drain(handoff) == ["5", "6"]
 
 
@@ -66,7 +65,7 @@ def test_a_recording_blocks_its_writer_and_loses_nothing() -> None:
 
     with Worker(write):
         found = []
-        while (taken := handoff.take(LONG_S)) is not None and taken.item is not None:
+        while (taken := handoff.take(LONG_S)[0]).item is not None:
             ahead -= 1
             found.append(taken.item)
             assert taken.dropped == 0
@@ -92,8 +91,8 @@ def test_recordings_come_in_the_same_order_whichever_thread_is_first(lanes: list
                 handoff.finish(lane)
             else:
                 handoff.put(lane, f"{lane}/{number}", float(lanes[lane][number]))
-            while (taken := handoff.take(0.0)) is not None:
-                found.append((taken.lane, taken.item))
+            while turn := handoff.take(0.0):
+                found += [(taken.lane, taken.item) for taken in turn]
         return found
 
     first, second = merged(random.Random(seed)), merged(random.Random(seed + 1))
@@ -111,6 +110,23 @@ def test_live_lanes_go_first_and_the_oldest_of_them_before_the_others() -> None:
     assert drain(handoff) == ["earlier", "later", "recorded"]
 
 
+def test_a_round_has_one_item_of_each_live_lane() -> None:
+    handoff: Handoff[str] = Handoff([True, False, True])
+    for number, at_s in enumerate((5.0, 5.1)):
+        handoff.put(0, f"a{number}", at_s)
+        handoff.put(2, f"c{number}", at_s + 3.0)
+    assert [[taken.item for taken in handoff.take(0.0)] for _ in range(2)] == [["a0", "c0"], ["a1", "c1"]]
+
+
+def test_a_round_of_recordings_is_one_instant() -> None:
+    handoff: Handoff[str] = Handoff([False, False, False])
+    for lane, times_s in enumerate(([0.001, 0.041], [0.0, 0.040], [0.030, 0.060])):
+        for at_s in times_s:
+            handoff.put(lane, f"{lane}/{at_s}", at_s)
+    rounds = [[taken.item for taken in handoff.take(0.0)] for _ in range(3)]
+    assert rounds == [["1/0.0", "0/0.001"], ["2/0.03"], ["1/0.04", "0/0.041"]]
+
+
 def test_a_live_lane_that_is_silent_holds_nobody_up() -> None:
     handoff: Handoff[str] = Handoff([False, True])
     handoff.put(0, "recorded", 0.0)
@@ -122,21 +138,21 @@ def test_an_error_comes_after_the_items() -> None:
     error = ValueError("broken")
     handoff.put(0, "one", 1.0)
     handoff.finish(0, error)
-    assert handoff.take(0.0) == Taken(0, "one", None, 0)
-    assert handoff.take(0.0) == Taken(0, None, error, 0)
-    assert handoff.take(0.0) is None
+    assert handoff.take(0.0) == [Taken(0, "one", None, 0)]
+    assert handoff.take(0.0) == [Taken(0, None, error, 0)]
+    assert handoff.take(0.0) == []
 
 
-def test_nothing_within_the_time_is_none() -> None:
+def test_nothing_within_the_time_is_an_empty_round() -> None:
     handoff: Handoff[str] = Handoff([True])
-    assert handoff.take(0.01) is None
+    assert handoff.take(0.01) == []
 
 
 def test_a_reader_that_waits_is_woken_by_an_item() -> None:
     handoff: Handoff[str] = Handoff([True])
     with Worker(lambda: handoff.put(0, "late", 0.0)):
-        taken = handoff.take(LONG_S)
-    assert taken is not None and taken.item == "late"
+        (taken,) = handoff.take(LONG_S)
+    assert taken.item == "late"
 
 
 @pytest.mark.parametrize("how", ["close", "abandon"])
@@ -154,19 +170,19 @@ def test_a_writer_that_waits_is_woken_and_told(how: str) -> None:
         handoff.close() if how == "close" else handoff.abandon(0)
     assert answers == [False]
     assert handoff.put(0, "again", 2.0) is False
-    assert handoff.take(0.0) is None
+    assert handoff.take(0.0) == []
 
 
 def test_a_reader_that_waits_is_woken_by_close() -> None:
     handoff: Handoff[str] = Handoff([True])
     with Worker(handoff.close):
-        assert handoff.take(LONG_S) is None
+        assert handoff.take(LONG_S) == []
 
 
 def test_an_abandoned_recording_holds_nobody_up() -> None:
     handoff: Handoff[str] = Handoff([False, False])
     handoff.put(1, "b", 1.0)
-    assert handoff.take(0.0) is None  # the other might still have something earlier
+    assert handoff.take(0.0) == []  # the other might still have something earlier
     handoff.abandon(0)
     assert drain(handoff) == ["b"]
 
@@ -185,13 +201,12 @@ def test_many_writers_and_one_reader() -> None:
     with Worker(*(lambda lane=lane: write(lane) for lane in range(4))):
         ends = 0
         while ends < 4:
-            taken = handoff.take(LONG_S)
-            assert taken is not None
-            dropped[taken.lane] = taken.dropped
-            if taken.item is None:
-                ends += 1
-            else:
-                seen[taken.lane].append(int(taken.item))
+            for taken in handoff.take(LONG_S):
+                dropped[taken.lane] = taken.dropped
+                if taken.item is None:
+                    ends += 1
+                else:
+                    seen[taken.lane].append(int(taken.item))
     for lane in range(4):
         assert len(seen[lane]) + dropped[lane] == count
         assert all(a < b for a, b in itertools.pairwise(seen[lane]))

@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 
 from tests.factories import make_face
+from tests.realtime.test_naming import TellsBrightness, unnamed
 from tests.realtime.test_reconnect import Camera, Connections, World
+from tsfmicro.bundle import Calibration
 from tsfmicro.errors import SourceLostError, UsageError
 from tsfmicro.landmarks import LandmarkDetector
 from tsfmicro.realtime.events import (
     Event,
     FaceLost,
     FaceNew,
+    MeEnd,
     SessionEnd,
     SessionStart,
     SourceLost,
@@ -26,7 +29,8 @@ from tsfmicro.realtime.events import (
     Stats,
 )
 from tsfmicro.realtime.ledger import Ledger
-from tsfmicro.realtime.pipeline import Step
+from tsfmicro.realtime.pipeline import EventRecogniser, Observation, Step
+from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.session import Outputs, Session, Summary
 from tsfmicro.realtime.source_run import Limits
 from tsfmicro.realtime.sources.reconnect import ReconnectingSource, RetrySpec
@@ -240,6 +244,31 @@ def test_limits_are_for_each_source() -> None:
     run(FakeSource("first"), FakeSource("second"))
     assert run.sink.end.frames == 10
     assert run.viewer.seen == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+
+
+@pytest.mark.parametrize("second_fails", [False, True])
+def test_movements_of_several_sources_are_named_in_one_call(
+    monkeypatch: pytest.MonkeyPatch, second_fails: bool
+) -> None:
+    def observe(self: EventRecogniser, frame: Frame) -> Observation:
+        if second_fails and frame.source == "second" and frame.index == 3:
+            raise UsageError("broken")
+        found = unnamed(200 if frame.source == "first" else 20)
+        return Observation(frame, (), (found,) if frame.index in (3, 5) else ())
+
+    monkeypatch.setattr(EventRecogniser, "observe", observe)
+    runner, run = TellsBrightness(), Run()
+    run.session = Session(run.detectors, Recogniser(runner, Calibration(1.0, 0.5, None)), None, NO_LIMITS, StageClock())
+    if second_fails:
+        with pytest.raises(UsageError, match="broken"):
+            run(FakeSource("first", 8), FakeSource("second", 8))
+    else:
+        run(FakeSource("first", 8), FakeSource("second", 8))
+    ended = [event for event in run.sink.events if isinstance(event, MeEnd)]
+    assert all(event.recognition is not None for event in ended)
+    # What the first one showed is told although the second one broke in the same round.
+    assert runner.batches == ([1] if second_fails else [2, 2])
+    assert [event.event_id for event in ended] == (["e200"] if second_fails else ["e200", "e20"] * 2)
 
 
 Interruption = tuple[Callable[[], tuple[Run, FakeSource]], type[BaseException], str]

@@ -9,6 +9,7 @@ import pytest
 
 from tests.factories import make_face
 from tests.realtime.test_reconnect import Camera, World
+from tsfmicro.realtime.analyzer import Unnamed
 from tsfmicro.realtime.events import (
     Event,
     FaceLost,
@@ -21,7 +22,7 @@ from tsfmicro.realtime.events import (
     Stats,
 )
 from tsfmicro.realtime.ledger import Ledger
-from tsfmicro.realtime.pipeline import EventRecogniser, Step
+from tsfmicro.realtime.pipeline import EventRecogniser, Observation, Step
 from tsfmicro.realtime.source_run import Limits, SourceRun
 from tsfmicro.realtime.sources.reconnect import Lost, Restored
 from tsfmicro.values import Face, Frame, Interval, Moment
@@ -63,7 +64,8 @@ class Desk:
     def step(self, count: int) -> list[Step]:
         steps = []
         for index in range(count):
-            steps.append(self.run.step(self.frame(index)))
+            observed = self.run.observe(self.frame(index))
+            steps.append(self.run.decided(observed, [e for e in observed.findings if not isinstance(e, Unnamed)]))
             self.world.now_s += 1 / FPS
         return steps
 
@@ -103,11 +105,11 @@ def test_live_movements_say_how_long_they_were_computed(
 ) -> None:
     desk = Desk(live=live)
 
-    def step(self: EventRecogniser, frame: Frame) -> Step:
+    def observe(self: EventRecogniser, frame: Frame) -> Observation:
         desk.world.now_s += 0.05
-        return Step(frame, (), MOVEMENTS)
+        return Observation(frame, (), MOVEMENTS)
 
-    monkeypatch.setattr(EventRecogniser, "step", step)
+    monkeypatch.setattr(EventRecogniser, "observe", observe)
     (done,) = desk.step(1)
     times = [event.compute_s for event in done.events if isinstance(event, MeStart | MeApex | MeEnd)]
     assert times == [pytest.approx(compute_s) if compute_s else None] * 3

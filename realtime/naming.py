@@ -1,0 +1,30 @@
+"""Findings to events: the micro-expressions among them are named together, whichever faces and sources they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from tsfmicro.realtime.analyzer import Finding, Unnamed
+from tsfmicro.realtime.events import Event
+from tsfmicro.realtime.recognise import Movement, Recogniser
+from tsfmicro.values import Recognition
+
+
+def name(findings: Sequence[Sequence[Finding]], recogniser: Recogniser | None) -> list[tuple[Event, ...]]:
+    """The same groups in the same order, every finding an event.
+
+    Args:
+        findings: by group, say one for each source.
+        recogniser: None where nothing is to be named.
+    """
+    unnamed = [found for group in findings for found in group if isinstance(found, Unnamed)]
+    answers: list[Recognition] = []
+    if recogniser is not None and unnamed:
+        answers = recogniser.recognise([Movement(found.crops, found.event.magnitude) for found in unnamed])
+    named = iter(answers)
+    return [tuple(_event(found, named) for found in group) for group in findings]
+
+
+def _event(found: Finding, named: Iterator[Recognition]) -> Event:
+    return replace(found.event, recognition=next(named)) if isinstance(found, Unnamed) else found
