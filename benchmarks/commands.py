@@ -17,7 +17,7 @@ from tsfmicro.benchmarks.figures import figures, with_figures
 from tsfmicro.benchmarks.model_page import model_figures
 from tsfmicro.benchmarks.objectives import Objective, parse_objective, require_met
 from tsfmicro.benchmarks.provenance import write_result
-from tsfmicro.benchmarks.spotting.commands import spotting, strs
+from tsfmicro.benchmarks.spotting.commands import confidence, spotting, strs
 from tsfmicro.benchmarks.stages import run_stages
 from tsfmicro.bundle import default_bundle_path, read_bundle
 from tsfmicro.errors import BackendError, UsageError
@@ -37,6 +37,7 @@ app.command(
     epilog="Examples:\n\n    tsf-bench spotting --json benchmarks/results/spotting.json --plots runs/spotting\n\n"
     "    tsf-bench spotting --side train --only d9"
 )(spotting)
+app.command(epilog="Example:\n\n    tsf-bench confidence --json benchmarks/results/confidence.json")(confidence)
 app.command(epilog="Example:\n\n    tsf-bench strs --truth truth.csv --predictions found.csv --json strs.json")(strs)
 
 _Slo = Annotated[

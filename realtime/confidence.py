@@ -1,6 +1,7 @@
 """How likely a movement is a micro-expression: a small logistic model on what it looked like.
 
-Fitted on the train side of the spotting benchmark by ``tsf-bench confidence``; ``confidence.json`` holds what it learned.
+Fitted on the train side of the spotting benchmark by ``tsf-bench confidence``; ``confidence.json`` holds what it
+learned.
 """
 
 from __future__ import annotations

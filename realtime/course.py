@@ -12,6 +12,7 @@ _LOW, _MIDDLE = 0.2, 0.5
 """Fractions of the peak whose crossings place onset and offset."""
 _SETTLED_S = 0.1
 """A falling flank has found its foot once nothing lower came for this long."""
+_PAST_KNEE_S = 0.12
 _BACK = 0.5
 """Share of its rise by which a movement must fall again to have returned."""
 
@@ -51,21 +52,36 @@ def measure_course(times_s: Float64Array, trace: Float64Array, apex: int) -> Cou
         trace: (N,) smoothed; positive towards the apex.
         apex: index of the peak.
     """
-    before, after = trace[apex::-1], trace[apex:]
+    before_s, after_s = _flank(times_s[apex::-1], trace[apex::-1]), _flank(times_s[apex:], trace[apex:])
+    before, after = trace[apex::-1][: len(before_s)], trace[apex:][: len(after_s)]
     lowest = int(after.argmin())
     rise, fall = float(before[0] - before.min()), float(after[0] - after[lowest])
-    foot_s = _foot(times_s[apex:], after - after[lowest], fall)
-    low = rise > 0 and len(after) > 2 and bool(max(after[-2:] - before.min()) < _LOW * rise)
+    foot_s = _foot(after_s, after - after[lowest], fall)
+    low = rise > 0 and len(trace) - apex > 2 and bool(max(trace[-2:] - before.min()) < _LOW * rise)
     waited = bool(times_s[-1] - times_s[apex + lowest] >= _SETTLED_S - 1e-9)
     returned = fall >= _BACK * rise and fall > 0
     return Course(
-        onset_s=_foot(times_s[apex::-1], before - before.min(), rise),
+        onset_s=_foot(before_s, before - before.min(), rise),
         offset_s=foot_s,
         rise=rise,
         fall=fall,
         returned=returned,
         settled=returned and (low or waited),
     )
+
+
+def _flank(times_s: Float64Array, level: Float64Array) -> Float64Array:
+    """Times of a flank from the apex outwards, to a little past its knee: the point farthest below the chord.
+
+    Beyond the knee a trace is at rest or drifts; a drift would put the lowest point, and the foot, far out.
+    """
+    span_s = times_s[-1] - times_s[0]
+    if len(level) < 3 or span_s == 0:
+        return times_s
+    chord = level[0] + (level[-1] - level[0]) * (times_s - times_s[0]) / span_s
+    knee_s = times_s[int((chord - level).argmax())]
+    kept: Float64Array = times_s[np.abs(times_s - times_s[0]) <= abs(knee_s - times_s[0]) + _PAST_KNEE_S + 1e-9]
+    return kept if len(kept) > 2 else times_s
 
 
 def _foot(times_s: Float64Array, level: Float64Array, peak: float) -> float:

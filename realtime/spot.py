@@ -40,6 +40,8 @@ _BROWS = tuple(i for i, name in enumerate(REGIONS) if name.endswith("brow"))
 _MIDDLE = tuple(i for i, name in enumerate(REGIONS) if name.endswith(("nose", "cheek")))
 _MOUTH = tuple(i for i in range(len(REGIONS)) if i not in (*_BROWS, *_MIDDLE))
 _GROUPS = (_BROWS, _MIDDLE, _MOUTH)
+_ROSE, _FELL = 0.5, 0.1
+"""Share of its prominence by which an apex rose, and of its rise by which it must have fallen when it is confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,11 +268,15 @@ class FaceSpotter:
         trace = places[:, region] @ direction
         if trace[index] < trace[near].max() - 1e-12:
             return []
+        candidate = _Candidate(self._candidates + 1, region, group, float(scores[region]), direction, apex_s)
+        course = self._course(candidate, times_s, places)[0]
+        # The feet of a movement stand out too, the other way: there nothing rose before, or nothing falls after.
+        if course.rise < _ROSE * np.hypot(*stood_out[region]) or course.fall < _FELL * course.rise:
+            return []
         self._last_apex_s[group] = apex_s
         self._candidates += 1
-        candidate = _Candidate(self._candidates, region, group, float(scores[region]), direction, apex_s)
         self._open.append(candidate)
-        onset = self._sample_near(self._course(candidate, times_s, places)[0].onset_s).moment
+        onset = self._sample_near(min(course.onset_s, apex_s)).moment
         now = self._samples[-1].moment
         return [
             Started(candidate.number, now, candidate.score, REGIONS[region]),

@@ -223,8 +223,9 @@ def _region_motions(moves: Float32Array, found: BoolArray) -> Float64Array:
 
 
 def _region_moves(moves: Float32Array, found: BoolArray) -> Float64Array:
-    """(R, 2) median move of each region, over all regions at once: this runs in every frame. NaN where fewer than half
-    of a region's points were found.
+    """(R, 2) median move of each region, NaN where fewer than half of its points were found.
+
+    Over all regions at once: this runs in every frame.
     """
     usable = np.append(found, False)[_REGION_MEMBERS]  # (R, P); the last point stands for none
     counts = usable.sum(axis=1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 
@@ -51,6 +53,32 @@ def spotting(
             typer.echo(f"wrote {path}", err=True)
     if json_file is not None:
         write_result(json_file, "spotting", rows, {"side": side, "clips": [clip.name for clip in clips]})
+
+
+def confidence(
+    media: Annotated[Path, typer.Option(help="Folder of the real footage that the split names.")] = Path(
+        "../shared/media"
+    ),
+    out: Annotated[Path, typer.Option(help="Where the model is written.")] = Path("realtime/confidence.json"),
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write its calibration to FILE.")] = None,
+) -> None:
+    """Fit the confidence of spotted movements on the train side, checked on people left out."""
+    from tsfmicro.benchmarks.spotting.fitting import calibration_of, fit_scorer, left_out, record_of
+    from tsfmicro.benchmarks.spotting.movements import movements_of
+
+    clips = read_split(Side.TRAIN)
+    require_media(media, clips)
+    movements = list(movements_of(clips, media, Console(stderr=True).print))
+    admitted, confidences = left_out(movements)
+    row = calibration_of(np.array([float(m.event is not None) for m in admitted]), confidences).to_dict()
+    about = {"command": "tsf-bench confidence", "people": sorted({clip.person for clip in clips}), "left_out": row}
+    try:
+        out.write_text(json.dumps(record_of(fit_scorer(movements), about), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"the model cannot be written to {out}: {error.strerror}") from error
+    show([row])
+    if json_file is not None:
+        write_result(json_file, "confidence", [row], {"side": "train", "clips": [clip.name for clip in clips]})
 
 
 def strs(

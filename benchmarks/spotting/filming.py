@@ -114,7 +114,7 @@ def _spotted(event: MeEnd | MeRejected, known_s: float, apex_known_s: float | No
         offset_s=event.interval.offset.t_s,
         known_s=known_s,
         apex_known_s=apex_known_s,
-        confidence=None,
+        confidence=event.confidence,
         reasons=event.reasons if isinstance(event, MeRejected) else (),
         face=face,
         region=event.region,

@@ -11,6 +11,7 @@ import numpy as np
 
 from tsfmicro.benchmarks.spotting.filming import Spotted, TakeResult
 from tsfmicro.intervals import Counts, Span, match_intervals
+from tsfmicro.realtime.gates import LEFT_TO_CONFIDENCE, LOW_CONFIDENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +152,11 @@ def threshold_sweep(
 
 def confident(result: TakeResult, threshold: float) -> list[Spotted]:
     """Events at an operating point: every movement whose only fault, if any, is its confidence."""
+    soft = LEFT_TO_CONFIDENCE | {LOW_CONFIDENCE}
     return [
         s
         for s in result.spotted
-        if s.confidence is not None and s.confidence >= threshold and set(s.reasons) <= {"low_confidence"}
+        if s.confidence is not None and s.confidence >= threshold and soft.issuperset(s.reasons)
     ]
 
 
