@@ -26,7 +26,7 @@ LEFT_TO_CONFIDENCE = frozenset({"too_weak", "too_strong", "blink", "head_motion"
 class GateSpec:
     """Limits of what may be called a micro-expression."""
 
-    min_confidence: float = 0.6
+    min_confidence: float = 0.5
     """Probability from which a movement is reported: the operating point. Higher misses more and errs less."""
 
     max_onset_phase_s: float = 0.30

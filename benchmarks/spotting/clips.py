@@ -51,7 +51,11 @@ class Clip:
     loop_s: float
     """Played forwards and backwards until so much has passed; 0 plays it once."""
     takes: int
-    """How often it is used with other events."""
+    """How often it is used with other events, at the amplitudes that bars are set for."""
+    nuisances: bool
+    """Whether it is also run with noise, compression and flicker added."""
+    rates: bool
+    """Whether it is also rendered at other frame rates; stills only."""
 
     @property
     def photograph(self) -> bool:
@@ -92,4 +96,6 @@ def _clip(row: dict[str, str]) -> Clip:
         to_s=float(row["to_s"]),
         loop_s=float(row["loop_s"]),
         takes=int(row["takes"]),
+        nuisances=row["nuisances"] == "yes",
+        rates=row["rates"] == "yes",
     )

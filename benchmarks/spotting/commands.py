@@ -31,12 +31,13 @@ def spotting(
     ),
     side: Annotated[str, typer.Option(help="Side of the fixed split: test, or train to tune on.")] = "test",
     only: Annotated[list[str] | None, typer.Option(help="This clip of the split alone; repeatable.")] = None,
+    jobs: Annotated[int, typer.Option(help="Processes; the result does not depend on it.", min=1)] = 1,
     plots: Annotated[Path | None, typer.Option(help="Folder for the plots.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
 ) -> None:
     """Find micro-expressions of known truth in real footage and stills."""
     from tsfmicro.benchmarks.spotting.plots import draw
-    from tsfmicro.benchmarks.spotting.report import rows_of, run_takes
+    from tsfmicro.benchmarks.spotting.report import rows_of, run_clips
 
     if side not in set(Side):
         raise UsageError(f"--side is {side!r}; expected {' or '.join(Side)}")
@@ -46,7 +47,7 @@ def spotting(
         raise UsageError(f"the {side} side has no clip {', '.join(unknown)}; it has {', '.join(c.name for c in clips)}")
     clips = tuple(clip for clip in clips if not only or clip.name in only)
     require_media(media, clips)
-    rows = rows_of(run_takes(clips, media, Console(stderr=True).print))
+    rows = rows_of(run_clips(clips, media, jobs, Console(stderr=True).print))
     show(rows)
     if plots is not None:
         for path in draw(rows, plots):

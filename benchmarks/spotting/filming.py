@@ -66,7 +66,7 @@ def stagings(clip: Clip, folder: Path, takes: tuple[Take, ...]) -> Iterator[tupl
     else:
         footage = load_footage(clip, folder)
         for take in takes:
-            yield take, stage_footage(take, footage)
+            yield take, stage_footage(take, footage.backwards() if take.condition.backwards else footage)
 
 
 def film(take: Take, staged: Staged, spec: PipelineSpec | None = None) -> TakeResult:

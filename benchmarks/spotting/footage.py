@@ -49,6 +49,16 @@ class Footage:
         seen = sum(any(face is not None for face in faces) for faces in self.landmarks_px)
         return self.duration_s * seen / len(self.times_s)
 
+    def backwards(self) -> Footage:
+        """Played from its end to its beginning."""
+        last_s = self.times_s[-1]
+        return Footage(
+            tuple(last_s - t_s for t_s in reversed(self.times_s)),
+            self.pictures[::-1],
+            self.landmarks_px[::-1],
+            tuple((last_s - end_s, last_s - start_s) for start_s, end_s in reversed(self.blinks)),
+        )
+
 
 def load_footage(clip: Clip, folder: Path) -> Footage:
     """Decode a filmed stretch and take the landmarks of every frame of it.

@@ -21,11 +21,11 @@ from tsfmicro.realtime.spot import FaceSpotter, Finished, SpotSpec
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.watch import FaceWatch
 
-CONDITIONS: tuple[Condition, ...] = (
-    Condition(0.0), Condition(2.0), Condition(3.0), Condition(4.0), Condition(3.0, noise_sigma=4.0),
-    Condition(3.0, jpeg_quality=40),
-)  # fmt: skip
-STILL_CONDITIONS: tuple[Condition, ...] = (*CONDITIONS, Condition(0.0, fps=30.0), Condition(3.0, fps=30.0))
+CONDITIONS: tuple[Condition, ...] = (Condition(0.0), Condition(2.0), Condition(3.0))
+MORE_CONDITIONS: dict[Kind, tuple[Condition, ...]] = {
+    Kind.STILL: (Condition(3.0, fps=30.0),),
+    Kind.EXPRESSIVE: tuple(Condition(amplitude, backwards=True) for amplitude in (0.0, 2.0, 3.0)),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,8 +46,8 @@ class Movement:
 def movements_of(clips: Sequence[Clip], folder: Path, said: Callable[[str], None]) -> Iterator[Movement]:
     """Run the live path's own parts over every take of the clips."""
     for clip in clips:
-        conditions = STILL_CONDITIONS if clip.kind is Kind.STILL else CONDITIONS
-        for take, staged in stagings(clip, folder, takes_of(clip, conditions=conditions)):
+        conditions = (*CONDITIONS, *MORE_CONDITIONS.get(clip.kind, ()))
+        for take, staged in stagings(clip, folder, takes_of(clip, conditions)):
             found = list(_movements(take, staged))
             yield from found
             said(f"{clip.name}, {take.condition.name}: {len(found)} movements")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +26,30 @@ BARS: dict[tuple[Kind, str], dict[str, str]] = {
 BLINK_BAR = ">=0.95"
 
 
-def run_takes(clips: Sequence[Clip], folder: Path, said: Callable[[str], None]) -> list[TakeResult]:
+def run_clips(clips: Sequence[Clip], folder: Path, jobs: int, said: Callable[[str], None]) -> list[TakeResult]:
     """Every take of the clips through the live path.
 
     Args:
         clips: of the split.
         folder: with the media.
-        said: told of each take, for progress.
+        jobs: processes; the result does not depend on it.
+        said: told of each clip that is done, for progress.
     """
-    results = []
-    for clip in clips:
-        for take, staged in stagings(clip, folder, takes_of(clip)):
-            results.append(film(take, staged))
-            said(f"{clip.name}, {take.condition.name}: {sum(s.reported for s in results[-1].spotted)} reported")
+    results: list[TakeResult] = []
+    if jobs == 1:
+        done: Iterator[list[TakeResult]] = (run_clip(clip, folder) for clip in clips)
+    else:
+        pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+        done = pool.map(run_clip, clips, [folder] * len(clips))
+    for clip, found in zip(clips, done, strict=True):
+        results += found
+        said(f"{clip.name}: {len(found)} takes")
     return results
+
+
+def run_clip(clip: Clip, folder: Path) -> list[TakeResult]:
+    """Every take of one clip."""
+    return [film(take, staged) for take, staged in stagings(clip, folder, takes_of(clip))]
 
 
 def rows_of(results: Sequence[TakeResult]) -> list[dict[str, Any]]:

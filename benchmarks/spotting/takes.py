@@ -34,6 +34,8 @@ class Condition:
     jpeg_quality: int | None = None
     flicker: float = 0.0
     """Relative amplitude of a lamp's flicker."""
+    backwards: bool = False
+    """Footage played from its end: a face that does other things, for fitting."""
 
     @property
     def name(self) -> str:
@@ -43,19 +45,21 @@ class Condition:
         parts += [f"noise{self.noise_sigma:g}"] if self.noise_sigma else []
         parts += [f"jpeg{self.jpeg_quality}"] if self.jpeg_quality else []
         parts += [f"flicker{self.flicker:g}"] if self.flicker else []
+        parts += ["backwards"] if self.backwards else []
         return " ".join(parts)
 
 
 STILL_FPS = 60.0
 AMPLITUDES = (1.0, 2.0, 3.0, 4.0, 5.0)
-USUAL = tuple(Condition(amplitude) for amplitude in (0.0, *AMPLITUDES))
+HELD_TO_BARS = (Condition(2.0), Condition(3.0))
+"""All takes of a clip are run under these; under the others its first."""
+USUAL = (Condition(0.0), *(Condition(amplitude) for amplitude in AMPLITUDES))
 NUISANCES = (
     Condition(3.0, noise_sigma=4.0),
     Condition(3.0, jpeg_quality=40),
     Condition(3.0, flicker=0.03),
 )
 RATES = tuple(Condition(3.0, fps=fps) for fps in (25.0, 30.0, 100.0, 200.0))
-"""Stills alone are rendered at other rates than 60 frames/s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +81,13 @@ class Take:
         return self.condition.fps or STILL_FPS
 
 
-def takes_of(clip: Clip, *, conditions: tuple[Condition, ...] | None = None) -> tuple[Take, ...]:
-    """What the benchmark runs of a clip; untouched footage, and nuisances, once."""
-    chosen = conditions or (*USUAL, *NUISANCES, *(RATES if clip.photograph and clip.kind != "several" else ()))
+def takes_of(clip: Clip, conditions: tuple[Condition, ...] | None = None) -> tuple[Take, ...]:
+    """What is run of a clip: by default every amplitude, and what the split asks for besides."""
+    chosen = conditions or (*USUAL, *(NUISANCES if clip.nuisances else ()), *(RATES if clip.rates else ()))
     return tuple(
         Take(clip, condition, number)
         for condition in chosen
-        for number in range(clip.takes if condition in USUAL and condition.amplitude_percent_iod else 1)
+        for number in range(clip.takes if condition in HELD_TO_BARS else 1)
     )
 
 

@@ -211,7 +211,7 @@ def test_tally_counts_events_and_rejections(analyzers: list[FakeAnalyzer]) -> No
 
 
 def test_constants_reach_the_analyzers_and_the_viewers(analyzers: list[FakeAnalyzer]) -> None:
-    spot = SpotSpec(threshold=4.0, anchor_s=0.3, max_course_s=1.5)
+    spot = SpotSpec(threshold=4.0, max_rise_s=0.3, max_fall_s=0.75)
     recogniser = EventRecogniser("clip", FakeDetector(), spec=PipelineSpec(spot=spot))
     recogniser.process(a_frame(0))
     assert analyzers[0].spot is spot
