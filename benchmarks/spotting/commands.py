@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,41 +26,64 @@ Slo = Annotated[
 ]
 
 
+_MEDIA = Path("../shared/media")
+
+
 def spotting(
-    media: Annotated[Path, typer.Option(help="Folder of the real footage that the split names.")] = Path(
-        "../shared/media"
-    ),
+    media: Annotated[Path, typer.Option(help="Folder of the real footage that the split names.")] = _MEDIA,
     side: Annotated[str, typer.Option(help="Side of the fixed split: test, or train to tune on.")] = "test",
     only: Annotated[list[str] | None, typer.Option(help="This clip of the split alone; repeatable.")] = None,
+    method: Annotated[str, typer.Option(help="live, or an offline yardstick: flow or grey.")] = "live",
     jobs: Annotated[int, typer.Option(help="Processes; the result does not depend on it.", min=1)] = 1,
+    dataset: Annotated[str | None, typer.Option(help="Long videos of a data set instead: samm-lv or cas-me2.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder that the data set was unpacked into.")] = None,
     plots: Annotated[Path | None, typer.Option(help="Folder for the plots.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
 ) -> None:
-    """Find micro-expressions of known truth in real footage and stills."""
-    from tsfmicro.benchmarks.spotting.plots import draw
-    from tsfmicro.benchmarks.spotting.report import rows_of, run_clips
+    """Find micro-expressions of known truth in real footage and stills, or those of a data set's long videos."""
+    said = Console(stderr=True).print
+    if (dataset is None) != (root is None):
+        raise UsageError("--dataset and --root go together: which data set, and where it was unpacked")
+    if dataset is not None and root is not None:
+        from tsfmicro.benchmarks.spotting.longvideos import find_long_videos, rows_of_videos, run_long_videos
+
+        videos = find_long_videos(dataset, root)
+        rows = rows_of_videos(run_long_videos(videos, said))
+        settings: dict[str, Any] = {"dataset": dataset, "videos": len(videos), "method": "live"}
+    else:
+        rows, settings = _on_the_split(media, side, only or [], method, jobs, said)
+    show(rows)
+    if plots is not None:
+        from tsfmicro.benchmarks.spotting.plots import draw
+
+        for path in draw(rows, plots):
+            typer.echo(f"wrote {path}", err=True)
+    if json_file is not None:
+        write_result(json_file, "spotting", rows, settings)
+
+
+def _on_the_split(
+    media: Path, side: str, only: list[str], method: str, jobs: int, said: Callable[[str], None]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Rows and settings of a run over one side of the split."""
+    from tsfmicro.benchmarks.spotting.report import ALL_METHODS, rows_of, run_clips
 
     if side not in set(Side):
         raise UsageError(f"--side is {side!r}; expected {' or '.join(Side)}")
+    if method not in ALL_METHODS:
+        raise UsageError(f"--method is {method!r}; expected {', '.join(ALL_METHODS)}")
     clips = read_split(Side(side))
-    unknown = sorted(set(only or ()) - {clip.name for clip in clips})
+    unknown = sorted(set(only) - {clip.name for clip in clips})
     if unknown:
         raise UsageError(f"the {side} side has no clip {', '.join(unknown)}; it has {', '.join(c.name for c in clips)}")
     clips = tuple(clip for clip in clips if not only or clip.name in only)
     require_media(media, clips)
-    rows = rows_of(run_clips(clips, media, jobs, Console(stderr=True).print))
-    show(rows)
-    if plots is not None:
-        for path in draw(rows, plots):
-            typer.echo(f"wrote {path}", err=True)
-    if json_file is not None:
-        write_result(json_file, "spotting", rows, {"side": side, "clips": [clip.name for clip in clips]})
+    rows = rows_of(run_clips(clips, media, method, jobs, said), method)
+    return rows, {"side": side, "method": method, "clips": [clip.name for clip in clips]}
 
 
 def confidence(
-    media: Annotated[Path, typer.Option(help="Folder of the real footage that the split names.")] = Path(
-        "../shared/media"
-    ),
+    media: Annotated[Path, typer.Option(help="Folder of the real footage that the split names.")] = _MEDIA,
     out: Annotated[Path, typer.Option(help="Where the model is written.")] = Path("realtime/confidence.json"),
     json_file: Annotated[Path | None, typer.Option("--json", help="Write its calibration to FILE.")] = None,
 ) -> None:

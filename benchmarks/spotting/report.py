@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ from typing import Any
 from tsfmicro.benchmarks.spotting.clips import Clip, Kind
 from tsfmicro.benchmarks.spotting.filming import TakeResult, film, stagings
 from tsfmicro.benchmarks.spotting.scoring import THRESHOLDS, row_of, threshold_sweep, untouched_row
-from tsfmicro.benchmarks.spotting.takes import AMPLITUDES, takes_of
+from tsfmicro.benchmarks.spotting.takes import AMPLITUDES, Condition, takes_of
+from tsfmicro.benchmarks.spotting.yardsticks import METHODS, measure
 
+LIVE = "live"
+ALL_METHODS = (LIVE, *METHODS)
+"""The live path, and what it is held against."""
 BARS: dict[tuple[Kind, str], dict[str, str]] = {
     (Kind.STILL, "3%"): {"f1": ">=0.98", "apex_error_median_ms": "<=8"},
     (Kind.STILL, "2%"): {"f1": ">=0.95"},
@@ -26,35 +31,47 @@ BARS: dict[tuple[Kind, str], dict[str, str]] = {
 BLINK_BAR = ">=0.95"
 
 
-def run_clips(clips: Sequence[Clip], folder: Path, jobs: int, said: Callable[[str], None]) -> list[TakeResult]:
-    """Every take of the clips through the live path.
+def run_clips(
+    clips: Sequence[Clip], folder: Path, method: str, jobs: int, said: Callable[[str], None]
+) -> list[TakeResult]:
+    """Every take of the clips, in the order of the clips.
 
     Args:
         clips: of the split.
         folder: with the media.
+        method: ``live`` or one of the yardsticks.
         jobs: processes; the result does not depend on it.
         said: told of each clip that is done, for progress.
     """
-    results: list[TakeResult] = []
+    run = partial(run_clip, folder=folder, method=method)
     if jobs == 1:
-        done: Iterator[list[TakeResult]] = (run_clip(clip, folder) for clip in clips)
-    else:
-        pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
-        done = pool.map(run_clip, clips, [folder] * len(clips))
+        return _collected(clips, map(run, clips), said)
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        return _collected(clips, pool.map(run, clips), said)
+
+
+def run_clip(clip: Clip, folder: Path, method: str) -> list[TakeResult]:
+    """Every take of one clip; the yardsticks only at the amplitude that all bars name, and untouched."""
+    if method == LIVE:
+        return [film(take, staged) for take, staged in stagings(clip, folder, takes_of(clip))]
+    takes = takes_of(clip, (Condition(0.0), Condition(3.0)))
+    return [measure(take, staged, method) for take, staged in stagings(clip, folder, takes)]
+
+
+def _collected(
+    clips: Sequence[Clip], done: Iterable[list[TakeResult]], said: Callable[[str], None]
+) -> list[TakeResult]:
+    results: list[TakeResult] = []
     for clip, found in zip(clips, done, strict=True):
         results += found
         said(f"{clip.name}: {len(found)} takes")
     return results
 
 
-def run_clip(clip: Clip, folder: Path) -> list[TakeResult]:
-    """Every take of one clip."""
-    return [film(take, staged) for take, staged in stagings(clip, folder, takes_of(clip))]
-
-
-def rows_of(results: Sequence[TakeResult]) -> list[dict[str, Any]]:
+def rows_of(results: Sequence[TakeResult], method: str) -> list[dict[str, Any]]:
     """One row a kind and condition, bars beside it; then blinks, and the trade-off curve of each kind."""
-    return [*_condition_rows(results), *_blink_rows(results), *_curve_rows(results)]
+    rows = [*_condition_rows(results), *_blink_rows(results), *(_curve_rows(results) if method == LIVE else ())]
+    return [{"method": method, **row} for row in rows]
 
 
 def _condition_rows(results: Sequence[TakeResult]) -> Iterator[dict[str, Any]]:
