@@ -6,18 +6,18 @@ from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from tsfmicro.benchmarks import live_commands
 from tsfmicro.benchmarks.event import ClipResult, row_of, run_clips
 from tsfmicro.benchmarks.figures import figures, with_figures
 from tsfmicro.benchmarks.model_page import model_figures
-from tsfmicro.benchmarks.objectives import Objective, parse_objective, require_met
-from tsfmicro.benchmarks.provenance import write_result
-from tsfmicro.benchmarks.spotting.commands import confidence, spotting, strs
+from tsfmicro.benchmarks.objectives import parse_objective
+from tsfmicro.benchmarks.outcome import Slo, finish
+from tsfmicro.benchmarks.spotting import commands as spotting_commands
 from tsfmicro.benchmarks.stages import run_stages
 from tsfmicro.bundle import default_bundle_path, read_bundle
 from tsfmicro.errors import BackendError, UsageError
@@ -33,19 +33,8 @@ app = typer.Typer(
     help="Measure, and keep the record. Example: tsf-bench event --json results.json",
 )
 
-app.command(
-    epilog="Examples:\n\n    tsf-bench spotting --json benchmarks/results/spotting.json --plots runs/spotting\n\n"
-    "    tsf-bench spotting --side train --only d9"
-)(spotting)
-app.command(epilog="Example:\n\n    tsf-bench confidence --json benchmarks/results/confidence.json")(confidence)
-app.command(epilog="Example:\n\n    tsf-bench strs --truth truth.csv --predictions found.csv --json strs.json")(strs)
-
-_Slo = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--slo", metavar="FIGURE<=LIMIT", help="Exit 8 if the result misses this, e.g. 'f1>=0.98'; repeatable."
-    ),
-]
+live_commands.attach(app)
+spotting_commands.attach(app)
 
 
 @app.command(
@@ -59,7 +48,7 @@ def event(
     model: Annotated[Path | None, typer.Option(help="Bundle; by default the demonstration one.")] = None,
     spot_only: Annotated[bool, typer.Option("--spot-only", help="Without naming emotions.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
-    slo: _Slo = None,
+    slo: Slo = None,
 ) -> None:
     """Find hidden micro-expressions of known truth in animated portraits, at 60 frames/s."""
     objectives = [parse_objective(text) for text in slo or []]  # before the work, not after it
@@ -75,7 +64,7 @@ def event(
     row = row_of(results)
     digest = None if bundle is None else bundle.digest
     settings = {"seeds": seeds, "bundle": digest, "person": "the portrait the demonstration bundle was trained on"}
-    _finish(json_file, "event", [row], settings, objectives)
+    finish(json_file, "event", [row], settings, objectives)
 
 
 @app.command(epilog="Example:\n\n    tsf-bench stages demo: --json results.json")
@@ -84,13 +73,13 @@ def stages(
     rounds: Annotated[int, typer.Option(help="How often the two are alternated.", min=1)] = 7,
     max_frames: Annotated[int, typer.Option(help="Frames of the clip.", min=10)] = 240,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
-    slo: _Slo = None,
+    slo: Slo = None,
 ) -> None:
     """Time the per-frame path beside the face-landmark model alone."""
     objectives = [parse_objective(text) for text in slo or []]
     rows = run_stages(source, rounds, max_frames)
     settings = {"source": Path(source).name, "rounds": rounds, "max_frames": max_frames}
-    _finish(json_file, "stages", rows, settings, objectives)
+    finish(json_file, "stages", rows, settings, objectives)
 
 
 @app.command(epilog="Example:\n\n    tsf-bench models --json benchmarks/results/models.json")
@@ -98,12 +87,12 @@ def models(
     rounds: Annotated[int, typer.Option(help="Pairs to time in each network.", min=1)] = 15,
     threads: Annotated[int, typer.Option(help="CPU threads of torch.", min=1)] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
-    slo: _Slo = None,
+    slo: Slo = None,
 ) -> None:
     """Count and time every network of the family on the CPU."""
     objectives = [parse_objective(text) for text in slo or []]
     rows = _networks().run_models(rounds, threads)
-    _finish(json_file, "models", rows, {"rounds": rounds, "threads": threads}, objectives)
+    finish(json_file, "models", rows, {"rounds": rounds, "threads": threads}, objectives)
 
 
 @app.command(epilog="Example:\n\n    tsf-bench step --size base --batch 4 --slo 'median<=0.95'")
@@ -113,7 +102,7 @@ def step(
     rounds: Annotated[int, typer.Option(help="How often the two are alternated.", min=1)] = 7,
     threads: Annotated[int, typer.Option(help="CPU threads of torch.", min=1)] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
-    slo: _Slo = None,
+    slo: Slo = None,
 ) -> None:
     """Time a training step of late fusion beside the same formulas written down plainly."""
     objectives = [parse_objective(text) for text in slo or []]
@@ -121,7 +110,7 @@ def step(
         raise UsageError(f"--size is {size!r}; expected {' or '.join(SIZES)}")
     rows = _networks().run_step(size, batch, rounds, threads)
     settings = {"size": size, "fusion": "late", "batch": batch, "rounds": rounds, "threads": threads}
-    _finish(json_file, "step", rows, settings, objectives)
+    finish(json_file, "step", rows, settings, objectives)
 
 
 @app.command(epilog="Example:\n\n    tsf-bench train --size base --batch 8 --precision bf16 --json results.json")
@@ -133,7 +122,7 @@ def train(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
-    slo: _Slo = None,
+    slo: Slo = None,
 ) -> None:
     """Time the training loop beside a plain float32 loop over the same network."""
     # torch takes seconds to import: the other scenarios do without.
@@ -148,7 +137,7 @@ def train(
     torch.set_num_threads(threads)
     rows = run_training(size, batch, rounds, Precision(precision), device)
     settings = {"size": size, "batch": batch, "precision": precision, "device": device, "threads": threads}
-    _finish(json_file, "train", rows, {**settings, "torch": torch.__version__}, objectives)
+    finish(json_file, "train", rows, {**settings, "torch": torch.__version__}, objectives)
 
 
 @app.command(epilog="Example:\n\n    tsf-bench readme")
@@ -186,23 +175,3 @@ def _networks() -> ModuleType:
         if error.name != "torch":
             raise
         raise BackendError("this scenario needs torch; type: pip install 'tsfmicro[train]'") from error
-
-
-def _finish(
-    path: Path | None,
-    scenario: str,
-    rows: list[dict[str, Any]],
-    settings: dict[str, Any],
-    objectives: list[Objective],
-) -> None:
-    """Show, record, and only then hold the result to its objectives: a miss loses nothing."""
-    table = Table("what", "value", title=scenario, title_justify="left")
-    for row in rows:
-        for name, value in row.items():
-            if not isinstance(value, dict):
-                table.add_row(name, str(value))
-        table.add_section()
-    Console().print(table)
-    if path is not None:
-        write_result(path, scenario, rows, settings)
-    require_met(objectives, rows)

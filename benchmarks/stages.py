@@ -34,7 +34,7 @@ def run_stages(name: str, rounds: int, max_frames: int) -> list[dict[str, Any]]:
         UsageError: if the clip has fewer than two frames.
     """
     with TemporaryDirectory() as folder:
-        clip = str(_write_demo(Path(folder) / "demo.mp4", max_frames)) if name == DEMO_NAME else name
+        clip = str(write_demo(Path(folder) / "demo.mp4", max_frames)) if name == DEMO_NAME else name
         frames = _frames(clip, max_frames)
         if len(frames) < 2:
             raise UsageError(f"{name} has {len(frames)} frame(s); timing needs a clip of at least two")
@@ -97,7 +97,7 @@ def _path_ms(clip: str, count: int, clock: StageClock) -> float:
         return (time.perf_counter() - began_s) * 1e3 / (count - 1)
 
 
-def _write_demo(path: Path, max_frames: int) -> Path:
+def write_demo(path: Path, max_frames: int) -> Path:
     """The demonstration clip as a video of quality, 640x480."""
     with av.open(str(path), "w") as container, DemoSource() as source:
         stream = container.add_stream("libx264", rate=60)

@@ -23,7 +23,15 @@ from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.session import Outputs, Session
 from tsfmicro.realtime.sinks import JsonLinesSink
 from tsfmicro.realtime.source_run import Limits
-from tsfmicro.realtime.sources import CameraSource, CameraSpec, Source, SourceSpec, open_lasting, open_source
+from tsfmicro.realtime.sources import (
+    CameraSource,
+    CameraSpec,
+    Source,
+    SourceSpec,
+    open_lasting,
+    open_source,
+    tell_apart,
+)
 from tsfmicro.realtime.sources.camera import CameraMode
 from tsfmicro.realtime.sources.demo import DEMO_NAME, DemoSource
 from tsfmicro.realtime.sources.images import DEFAULT_IMAGES_FPS
@@ -162,7 +170,9 @@ def _open(
         raise UsageError("--camera-size, --camera-fps and --camera-format are for cameras; add --camera 0")
     openers: list[Callable[[], Source]] = [partial(CameraSource, index, spec.camera) for index in cameras]
     openers += [DemoSource if name == DEMO_NAME else partial(open_source, name, spec) for name in names]
-    return [stack.enter_context(open_lasting(opener, retry)) for opener in openers]
+    sources = [stack.enter_context(open_lasting(opener, retry)) for opener in openers]
+    tell_apart(sources)
+    return sources
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

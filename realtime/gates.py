@@ -7,7 +7,8 @@ back in its time. The others, a blink or a moving mouth near by, do not exclude 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +39,7 @@ class GateSpec:
     max_magnitude_percent_iod: float = 10.0
     """Above, it is a full expression, speech, or points that were lost."""
     min_fps: float = 20.0
-    """Below, phases of 1/25 s cannot be resolved at all."""
+    """Distinct pictures a second; below, phases of 1/25 s cannot be resolved at all."""
     max_gap_s: float = 0.12
     """Longest step between two frames of the movement."""
     min_eye_opening_ratio: float = 0.78
@@ -103,7 +104,7 @@ def examine(finished: Finished, onset_to_apex: Displacement, spec: GateSpec) -> 
     inside = _between(finished, 0.0)
     steps_s = np.diff([s.moment.t_s for s in finished.samples])
     gap_s = float(steps_s.max()) if steps_s.size else 0.0
-    fps = 1 / float(np.median(steps_s)) if steps_s.size else 0.0
+    fps = _distinct_fps(inside)
     too_slow = fps < spec.min_fps - 1e-6
     usual_opening = float(np.median([s.look.eye_opening for s in finished.samples]))
     opening_ratio = min(s.look.eye_opening for s in near) / max(usual_opening, 1e-6)
@@ -151,6 +152,19 @@ def examine(finished: Finished, onset_to_apex: Displacement, spec: GateSpec) -> 
         "overlap": overlap,
     }
     return Verdict(tuple(reason for reason, failed in checks.items() if failed), evidence)
+
+
+def _distinct_fps(samples: Sequence[FaceSample]) -> float:
+    """Pictures a second that show something new; 0 where there are not two.
+
+    A camera that repeats its pictures to keep up a rate has not seen more for it. Only asked of samples in which the
+    face moves: at rest, compressed video repeats itself.
+    """
+    times_s = [samples[0].moment.t_s]
+    for before, after in itertools.pairwise(samples):
+        if not np.array_equal(before.patch.grey, after.patch.grey):
+            times_s.append(after.moment.t_s)
+    return 1 / float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
 
 
 def _between(finished: Finished, margin_s: float) -> list[FaceSample]:

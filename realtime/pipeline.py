@@ -123,6 +123,11 @@ class EventRecogniser:
         return self._spec.spot.threshold
 
     @property
+    def min_fps(self) -> float:
+        """Frames a second below which every movement is rejected."""
+        return self._spec.gates.min_fps
+
+    @property
     def lookback_s(self) -> float:
         """How far in the past an event may begin when it is reported."""
         return self._spec.spot.lookback_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,10 @@ from tsfmicro.realtime.sources import Source
 from tsfmicro.realtime.sources.reconnect import Lost, Restored
 from tsfmicro.realtime.stage_clock import Histogram
 from tsfmicro.values import Frame
+
+_LOG = logging.getLogger(__name__)
+_FPS_KNOWN_AFTER = 60
+"""Frames after which the measured rate is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,7 @@ class SourceRun:
         self._latency = Histogram()
         self._first_captured_s: float | None = None
         self._fps: float | None = None
+        self._rate_told = False
         self.tally = recogniser.tally
 
     @property
@@ -105,12 +111,27 @@ class SourceRun:
     def decided(self, observed: Observation, events: Sequence[Event]) -> Step:
         """What the frame observed last came to: its findings, named."""
         self._fps = self._recogniser.fps_measured
+        self._tell_rate()
         compute_s: float | None = None
         if self._live:
             compute_s = max(0.0, self._now_s() - observed.frame.captured_s)
             self._latency.add(compute_s * 1e3)
             self._late += self._fps is not None and compute_s > 1 / self._fps
         return Step(observed.frame, observed.faces, self._completed(events, compute_s))
+
+    def _tell_rate(self) -> None:
+        """Once: a rate at which no micro-expression can be told from other movements."""
+        if self._rate_told or self._analysed < _FPS_KNOWN_AFTER or self._fps is None:
+            return
+        self._rate_told = True
+        if self._fps < self._recogniser.min_fps:
+            _LOG.warning(
+                "%s delivers %.1f frames/s; with fewer than %g no micro-expression is reported: one can rise within "
+                "1/25 s. Ask the camera for a higher rate (--camera-fps), or give it more light",
+                self.name,
+                self._fps,
+                self._recogniser.min_fps,
+            )
 
     def lost(self, item: Lost) -> list[Event]:
         """The source went away: what was open is closed, nothing is compared across the gap."""

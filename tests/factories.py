@@ -82,12 +82,19 @@ def make_sample(
     yaw_deg: float = 0.0,
     overlap: float = 0.0,
     brightness: int = 100,
+    shows: int | None = None,
 ) -> FaceSample:
-    """A sample without a picture. ``patch.to_crop[0, 2]`` is the time, for stubs of ``displacement``."""
+    """A sample without a picture, or with that of another index where it ``shows`` one.
+
+    ``patch.to_crop[0, 2]`` is the time, for stubs of ``displacement``.
+    """
     roll = np.deg2rad(roll_deg)
     linear = scale * np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
     to_crop = np.column_stack([linear, [t_s, 0.0]])
-    patch = FacePatch(np.full((32, 32), brightness, np.uint8), to_crop, np.zeros((len(MOTION_POINTS), 2), np.float32))
+    grey = np.full((32, 32), brightness, np.uint8)
+    shown = index if shows is None else shows
+    grey[shown // 31 % 32, shown % 31 : shown % 31 + 2] += np.array([1, 255], np.uint8)  # no two pictures are the same
+    patch = FacePatch(grey, to_crop, np.zeros((len(MOTION_POINTS), 2), np.float32))
     return FaceSample(
         moment=Moment(index, t_s),
         patch=patch,

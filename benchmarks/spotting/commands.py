@@ -12,19 +12,12 @@ import typer
 from rich.console import Console
 
 from tsfmicro.benchmarks.objectives import parse_objective, require_met
+from tsfmicro.benchmarks.outcome import Slo
 from tsfmicro.benchmarks.provenance import write_result
 from tsfmicro.benchmarks.spotting.clips import Side, read_split, require_media
 from tsfmicro.benchmarks.spotting.strs import read_intervals, strs_row
 from tsfmicro.benchmarks.spotting.table import show
 from tsfmicro.errors import UsageError
-
-Slo = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--slo", metavar="FIGURE<=LIMIT", help="Exit 8 if the result misses this, e.g. 'f1>=0.98'; repeatable."
-    ),
-]
-
 
 _MEDIA = Path("../shared/media")
 
@@ -131,3 +124,16 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     for name, value in row.items():
         flat |= {f"{name}_{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {name: value}
     return flat
+
+
+def attach(app: typer.Typer) -> None:
+    """Add the scenarios to the command."""
+    app.command(
+        epilog="Examples:\n\n    tsf-bench spotting --json benchmarks/results/spotting.json --plots runs/spotting\n\n"
+        "    tsf-bench spotting --side train --only d9\n\n"
+        "    tsf-bench spotting --dataset samm-lv --root ~/SAMM_longvideos"
+    )(spotting)
+    app.command(epilog="Example:\n\n    tsf-bench confidence --json benchmarks/results/confidence.json")(confidence)
+    app.command(epilog="Example:\n\n    tsf-bench strs --truth truth.csv --predictions found.csv --json strs.json")(
+        strs
+    )

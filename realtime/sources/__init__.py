@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +27,7 @@ __all__ = [
     "SourceSpec",
     "open_lasting",
     "open_source",
+    "tell_apart",
 ]
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -91,6 +92,17 @@ def open_source(text: str, spec: SourceSpec | None = None) -> Source:
     if glob.has_magic(text):
         return ImagesSource(text, spec.images_fps)
     raise SourceError(_not_found(text, path))
+
+
+def tell_apart(sources: Sequence[Source]) -> None:
+    """Number sources of one name: masked addresses may differ in their secrets only."""
+    taken: set[str] = set()
+    for source in sources:
+        name, number = source.name, 1
+        while source.name in taken:
+            number += 1
+            source.name = f"{name} #{number}"
+        taken.add(source.name)
 
 
 def _not_found(text: str, path: Path) -> str:

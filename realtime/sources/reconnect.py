@@ -212,7 +212,9 @@ class ReconnectingSource:
             if before is not None:
                 waited_s = max(frame.captured_s - before.captured_s, _LEAST_STEP_S)
                 shift_s, shift, before = before.t_s + waited_s - frame.t_s, before.index + 1, None
-            placed = replace(frame, index=frame.index + shift, t_s=frame.t_s + shift_s) if shift else frame
+            placed = frame
+            if shift or frame.source != self.name:
+                placed = replace(frame, index=frame.index + shift, t_s=frame.t_s + shift_s, source=self.name)
             self._last = placed
             yield placed
 

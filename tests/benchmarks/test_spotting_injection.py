@@ -57,21 +57,25 @@ def test_a_face_at_rest_is_left_as_it_is(t_s: float) -> None:
 def test_brows_rise_by_the_amplitude_in_the_heads_own_axes(roll_deg: float) -> None:
     """A dot on the brow is found where the truth puts it."""
     upright = framed(astronaut(), 640, 480, 120.0, (0.5, 0.45)).landmarks_px
-    turn = cv2.getRotationMatrix2D((320.0, 240.0), -roll_deg, 1.0)
+    turn = np.asarray(cv2.getRotationMatrix2D((320.0, 240.0), -roll_deg, 1.0), dtype=np.float64)
     landmarks = apply_transform(turn, upright)
-    at = landmarks[[107, 66]].mean(axis=0)
-    picture = np.full((480, 640, 3), 60, dtype=np.uint8)
-    cv2.circle(picture, (round(float(at[0])), round(float(at[1]))), 5, (220, 220, 220), -1, cv2.LINE_AA)
-
-    def middle(pixels: UInt8Array) -> Float64Array:
-        weight = pixels[..., 0].astype(np.float64) - 60
-        ys, xs = np.mgrid[0:480, 0:640]
-        return np.array([(weight * xs).sum(), (weight * ys).sum()]) / float(weight.sum())
-
-    moved = middle(moved_face(picture, landmarks, EVENT, 1.2)) - middle(picture)
     up = np.array([np.sin(np.deg2rad(roll_deg)), -np.cos(np.deg2rad(roll_deg))])
-    assert moved @ up == pytest.approx(0.03 * 120.0, rel=0.2)
-    assert abs(moved @ np.array([-up[1], up[0]])) < 0.3
+    moves = []
+    for landmark in (55, 107, 65, 66, 70, 63):
+        x, y = landmarks[landmark].round().astype(int)
+        picture = np.full((480, 640, 3), 60, dtype=np.uint8)
+        cv2.circle(picture, (int(x), int(y)), 3, (220, 220, 220), -1, cv2.LINE_AA)
+        moves.append(middle(moved_face(picture, landmarks, EVENT, 1.2)) - middle(picture))
+    assert max(move @ up for move in moves) == pytest.approx(0.03 * 120.0, rel=0.1)
+    for move in moves:
+        assert abs(move @ np.array([-up[1], up[0]])) < 0.3
+
+
+def middle(pixels: UInt8Array) -> Float64Array:
+    """Of a bright dot."""
+    weight = pixels[..., 0].astype(np.float64) - 60
+    ys, xs = np.mgrid[0:480, 0:640]
+    return np.array([(weight * xs).sum(), (weight * ys).sum()]) / float(weight.sum())
 
 
 def test_only_the_face_moves() -> None:
@@ -91,7 +95,8 @@ def test_untouched_footage_is_delivered_as_it_is() -> None:
     staged = stage_footage(Take(CLIP, Condition(0.0)), footage())
     frames = list(staged.frames)
     assert staged.truth == ()
-    assert (len(frames), staged.watched_s) == (120, pytest.approx(4.0))
+    assert len(frames) == 120
+    assert staged.watched_s == pytest.approx(4.0)
     assert all(frame.pixels is frames[0].pixels for frame in frames)
 
 

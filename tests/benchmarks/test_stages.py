@@ -42,7 +42,7 @@ def test_ratios_are_taken_pair_by_pair(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_clip_is_read_no_further_than_asked_for(tmp_path: Path) -> None:
-    clip = scenario._write_demo(tmp_path / "demo.mp4", 5)
+    clip = scenario.write_demo(tmp_path / "demo.mp4", 5)
     assert [frame.index for frame in scenario._frames(str(clip), 3)] == [0, 1, 2]
     assert len(scenario._frames(str(clip), 9)) == 5
 

@@ -126,6 +126,15 @@ def test_time_and_numbers_go_on_across_a_gap() -> None:
     assert [camera.closed for camera in cameras] == [1, 1]
 
 
+def test_a_name_given_later_is_on_every_frame_and_sentence() -> None:
+    world = World()
+    source = source_of(world, Camera(world, 2), Camera(world, 2), first_s=1.0, jitter=0.0)
+    source.name += " #2"
+    found, error = items_of(source)
+    assert {item.source for item in found if isinstance(item, Frame)} == {"rtsp://cam/live #2"}
+    assert error is not None and str(error).startswith("rtsp://cam/live #2 was lost")
+
+
 def test_the_pauses_double_up_to_the_longest_and_start_again() -> None:
     world = World()
     source = source_of(

@@ -161,3 +161,15 @@ def test_a_live_source_need_not_send_the_frame_that_is_one_too_many(
     assert desk.run.limit_while_waiting() is None
     desk.step(5)
     assert desk.run.limit_while_waiting() == reason
+
+
+@pytest.mark.parametrize(("period_s", "told"), [(1 / 15, 1), (1 / 19, 1), (1 / 20, 0), (1 / 60, 0)])
+def test_a_rate_too_low_for_micro_expressions_is_told_once(
+    caplog: pytest.LogCaptureFixture, period_s: float, told: int
+) -> None:
+    desk = Desk()
+    for index in range(150):
+        frame = Frame(np.zeros((480, 640, 3), np.uint8), index, index * period_s, desk.world.now_s, "rtsp://cam/live")
+        desk.run.decided(desk.run.observe(frame), [])
+        assert len(caplog.records) == (told if index >= 59 else 0)
+    assert all(f"rtsp://cam/live delivers {1 / period_s:.1f} frames/s" in record.message for record in caplog.records)

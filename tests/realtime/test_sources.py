@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from tsfmicro.errors import ContractError, SourceError, UsageError
-from tsfmicro.realtime.sources import FileSource, ImagesSource, Source, SourceSpec, open_source
+from tsfmicro.realtime.sources import FileSource, ImagesSource, Source, SourceSpec, open_source, tell_apart
 from tsfmicro.realtime.sources.file import MediaClock
 from tsfmicro.values import Float64Array, Frame, UInt8Array
 
@@ -403,3 +403,12 @@ def test_decoder_threads_never_call_into_python(tmp_path: Path) -> None:
     with FileSource(write_video(tmp_path / "clip.mp4", [i / 30 for i in range(8)])) as source:
         read(source)
     assert av.logging.get_level() is None
+
+
+def test_sources_of_one_name_are_told_apart() -> None:
+    names = ["rtsp://***@cam/1", "demo:", "rtsp://***@cam/1", "demo: #2", "demo:", "rtsp://***@cam/1"]
+    sources = [cast(Source, SimpleNamespace(name=name)) for name in names]
+    tell_apart(sources)
+    assert [source.name for source in sources] == [
+        "rtsp://***@cam/1", "demo:", "rtsp://***@cam/1 #2", "demo: #2", "demo: #3", "rtsp://***@cam/1 #3",
+    ]  # fmt: skip

@@ -29,7 +29,7 @@ SPEC = SpotSpec(
     max_fall_s=0.50,
     apart_s=0.12,
 )
-RATES = [25.0, 30.0, 60.0, 120.0]
+RATES = [25.0, 30.0, 60.0, 120.0, 200.0]
 BROW = REGIONS.index("right_brow")
 
 Course = tuple[float, float, float]

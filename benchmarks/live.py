@@ -1,0 +1,93 @@
+"""Scenario ``live``: a whole session on clips that arrive like cameras."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tsfmicro.benchmarks.paced import PacedClip
+from tsfmicro.benchmarks.statistics import histogram, percentiles
+from tsfmicro.landmarks import FaceMeshDetector
+from tsfmicro.realtime.events import Event, MeEnd
+from tsfmicro.realtime.pipeline import Step
+from tsfmicro.realtime.recognise import Recogniser
+from tsfmicro.realtime.session import Outputs, Session, Summary
+from tsfmicro.realtime.source_run import Limits
+from tsfmicro.realtime.sources import Source
+from tsfmicro.realtime.stage_clock import StageClock
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """A viewer that only looks at the clock: from when a frame was due to when all it brought is written."""
+
+    warm_up_s: float
+    """Media time that is not counted."""
+    latencies_ms: list[float] = field(default_factory=list)
+    faces: int = 0
+
+    def see(self, step: Step) -> None:
+        """See ``Viewer.see``."""
+        if step.frame.t_s >= self.warm_up_s:
+            self.latencies_ms.append((time.monotonic() - step.frame.captured_s) * 1e3)
+            self.faces += len(step.faces)
+
+    def finish(self, events: Sequence[Event]) -> None:
+        """Nothing to do at the end of a source."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def run_live(
+    clips: Sequence[Path], fps: float, duration_s: float, warm_up_s: float, recogniser: Recogniser | None
+) -> dict[str, Any]:
+    """One session on paced clips, all of them at once, each decoded by a thread of its own.
+
+    Latency runs from the instant a frame was due to the instant everything it brought was decided and written. Frames
+    of the first seconds of media, which load the models, are not counted; drops are, from the first.
+
+    Args:
+        clips: a source each.
+        fps: of every source.
+        duration_s: of every source, warm-up included.
+        warm_up_s: not counted.
+        recogniser: None only spots.
+    """
+    watcher, clock = Stopwatch(warm_up_s), StageClock()
+    count = round(duration_s * fps)
+    sources = [PacedClip(clip, f"{clip.name} {number}", fps, count) for number, clip in enumerate(clips, 1)]
+    summary = run_session(sources, recogniser, clock, Outputs(viewers=[watcher]))
+    late = sum(latency_ms > 1e3 / fps for latency_ms in watcher.latencies_ms)
+    return {
+        "sources": len(clips),
+        "fps": fps,
+        "duration_s": duration_s,
+        "warm_up_s": warm_up_s,
+        "captured": summary.ledger.captured,
+        "dropped": summary.ledger.dropped,
+        "late": late,
+        "faces_per_frame": round(watcher.faces / max(len(watcher.latencies_ms), 1), 3),
+        "events": sum(isinstance(event, MeEnd) for event in summary.events),
+        **percentiles(watcher.latencies_ms, "ms"),
+        "holds_deadline": _holds(watcher.latencies_ms, fps) and summary.ledger.dropped == 0,
+        "histogram_ms": {"upper_edge_count": histogram(watcher.latencies_ms)},
+        "stages": clock.report(),
+    }
+
+
+def _holds(latencies_ms: Sequence[float], fps: float) -> bool:
+    """p99 below one frame period; false where too little was seen to tell."""
+    p99_ms = percentiles(latencies_ms, "ms")["p99_ms"]
+    return p99_ms is not None and p99_ms < 1e3 / fps
+
+
+def run_session(
+    sources: Sequence[Source], recogniser: Recogniser | None, clock: StageClock, outputs: Outputs
+) -> Summary:
+    """One session to its end; it closes the outputs."""
+    session = Session(FaceMeshDetector, recogniser, None, Limits(), clock)
+    return session.run(sources, outputs)

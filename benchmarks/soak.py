@@ -1,0 +1,134 @@
+"""Scenario ``soak``: a session that runs for long, and what it comes to hold."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tsfmicro.benchmarks.live import Stopwatch, run_session
+from tsfmicro.benchmarks.paced import LoopedClip, PacedClip
+from tsfmicro.benchmarks.statistics import percentiles, slope
+from tsfmicro.errors import UsageError
+from tsfmicro.realtime.recognise import Recogniser
+from tsfmicro.realtime.session import Outputs
+from tsfmicro.realtime.sinks import JsonLinesSink
+from tsfmicro.realtime.stage_clock import StageClock
+
+_PROC = Path("/proc/self")
+_MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the process held at one time."""
+
+    t_s: float
+    rss_mib: float
+    threads: int
+    handles: int
+
+
+def run_soak(
+    clips: Sequence[Path],
+    fps: float,
+    duration_s: float,
+    paced: bool,
+    recogniser: Recogniser | None,
+    events: Path,
+    every_s: float = 5.0,
+    tell: Callable[[Sample], None] = lambda _: None,
+) -> list[dict[str, Any]]:
+    """A long session, and what it came to hold.
+
+    Args:
+        clips: a source each.
+        fps: of every source.
+        duration_s: media time of every source.
+        paced: True as cameras deliver; False as fast as frames are decoded.
+        recogniser: None only spots.
+        events: where the event lines go, as they would in earnest.
+        every_s: between two samples.
+        tell: called with every sample.
+
+    Returns:
+        One row; its slopes are taken over the second nine tenths.
+
+    Raises:
+        UsageError: this system does not tell what a process holds.
+    """
+    before = _sample(0.0)
+    count = round(duration_s * fps)
+    source_class = PacedClip if paced else LoopedClip
+    sources = [source_class(clip, f"{clip.name} {number}", fps, count) for number, clip in enumerate(clips, 1)]
+    watcher, samples, done = Stopwatch(duration_s / 10), list[Sample](), threading.Event()
+    began_s = time.monotonic()
+
+    def watch() -> None:
+        while not done.wait(every_s):
+            samples.append(_sample(time.monotonic() - began_s))
+            tell(samples[-1])
+
+    thread = threading.Thread(target=watch, name="soak")
+    thread.start()
+    try:
+        summary = run_session(sources, recogniser, StageClock(), Outputs([JsonLinesSink(events)], [watcher]))
+    finally:
+        done.set()
+        thread.join()
+    after = _sample(time.monotonic() - began_s)
+    settled = [sample for sample in samples if sample.t_s >= after.t_s / 10]
+    hours = [sample.t_s / 3600 for sample in settled]
+    grows, low, high = slope(hours, [sample.rss_mib for sample in settled])
+    return [
+        {
+            "sources": len(clips),
+            "fps": fps,
+            "paced": paced,
+            "media_s": duration_s,
+            "wall_s": round(after.t_s, 1),
+            "captured": summary.ledger.captured,
+            "analysed": summary.ledger.analysed,
+            "dropped": summary.ledger.dropped,
+            "movements": len(summary.events),
+            "samples": len(settled),
+            "rss_slope_mib_per_hour": _finite(grows),
+            "rss_slope_interval": [_finite(low), _finite(high)],
+            "rss_median_mib_first_third": _third(settled, 0),
+            "rss_median_mib_last_third": _third(settled, 2),
+            "threads_before": before.threads,
+            "threads_most": max((sample.threads for sample in samples), default=before.threads),
+            "threads_after": after.threads,
+            "handles_before": before.handles,
+            "handles_most": max((sample.handles for sample in samples), default=before.handles),
+            "handles_after": after.handles,
+            **(percentiles(watcher.latencies_ms, "ms") if paced else {}),
+            "series": {
+                "t_s_rss_mib": [[round(s.t_s), round(s.rss_mib, 1)] for s in samples[:: len(samples) // 120 + 1]]
+            },
+        }
+    ]
+
+
+def _sample(t_s: float) -> Sample:
+    try:
+        pages = int((_PROC / "statm").read_text(encoding="ascii").split()[1])
+        handles = len(list((_PROC / "fd").iterdir())) - 1  # the listing itself holds one
+    except OSError as error:
+        raise UsageError("this system has no /proc; tsf-bench soak runs on Linux") from error
+    threads = len(list((_PROC / "task").iterdir()))
+    return Sample(t_s, pages * os.sysconf("SC_PAGE_SIZE") / _MIB, threads, handles)
+
+
+def _third(samples: Sequence[Sample], number: int) -> float | None:
+    third = samples[len(samples) * number // 3 : len(samples) * (number + 1) // 3]
+    return round(median(sample.rss_mib for sample in third), 1) if third else None
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 2) if abs(value) != float("inf") else None
