@@ -10,6 +10,8 @@ from tsfmicro.values import Float64Array
 
 _LOW, _MIDDLE = 0.2, 0.5
 """Fractions of the peak whose crossings place onset and offset."""
+_LOW_S = 1 / 55
+"""How long, and for two samples, a trace must stay under 20 % of its rise to be back."""
 _SETTLED_S = 0.1
 """A falling flank has found its foot once nothing lower came for this long."""
 _PAST_KNEE_S = 0.12
@@ -57,7 +59,8 @@ def measure_course(times_s: Float64Array, trace: Float64Array, apex: int) -> Cou
     lowest = int(after.argmin())
     rise, fall = float(before[0] - before.min()), float(after[0] - after[lowest])
     foot_s = _foot(after_s, after - after[lowest], fall)
-    low = rise > 0 and len(trace) - apex > 2 and bool(max(trace[-2:] - before.min()) < _LOW * rise)
+    last = max(int((times_s > times_s[-1] - _LOW_S).sum()), 2)
+    low = rise > 0 and len(trace) - apex > last and bool(max(trace[-last:] - before.min()) < _LOW * rise)
     waited = bool(times_s[-1] - times_s[apex + lowest] >= _SETTLED_S - 1e-9)
     returned = fall >= _BACK * rise and fall > 0
     return Course(

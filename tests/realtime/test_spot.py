@@ -196,7 +196,7 @@ def test_a_drift_is_no_movement(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_drift_does_not_hide_a_movement(monkeypatch: pytest.MonkeyPatch) -> None:
     event = movement((2.5, 2.65, 2.90))
-    play(monkeypatch, lambda t_s: event(t_s) + 4.0 * t_s)
+    play(monkeypatch, lambda t_s: event(t_s) + 2.0 * t_s)
     ends = [s for _, s in push_all(FaceSpotter(SPEC, ALIGN), 60.0, 4.0) if isinstance(s, Finished)]
     (end,) = [end for end in ends if end.returned and not end.overshadowed]
     assert end.interval.onset.t_s == pytest.approx(2.5, abs=0.06)
