@@ -24,7 +24,7 @@ def shape(**changes: Any) -> Shape:
     moves = np.zeros((len(REGIONS), 2))
     moves[BROW], moves[TWIN] = (0.5, -3.0), (-0.5, -3.0)
     spread = np.full(len(REGIONS), 0.1)
-    usual = {"moves": moves, "spread": spread, "rise": 3.0, "fall": 2.7, "before": 0.1, "after": 0.1}
+    usual: dict[str, Any] = {"moves": moves, "spread": spread, "rise": 3.0, "fall": 2.7, "before": 0.1, "after": 0.1}
     return Shape(**(usual | changes))
 
 
