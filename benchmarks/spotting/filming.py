@@ -55,6 +55,8 @@ class TakeResult:
     watched_s: float
     frame_s: float
     """Median step between frames."""
+    method: str = "live"
+    """What spotted: the live path, or a yardstick."""
 
 
 def stagings(clip: Clip, folder: Path, takes: tuple[Take, ...]) -> Iterator[tuple[Take, Staged]]:

@@ -12,12 +12,10 @@ from typing import Any
 from tsfmicro.benchmarks.spotting.clips import Clip, Kind
 from tsfmicro.benchmarks.spotting.filming import TakeResult, film, stagings
 from tsfmicro.benchmarks.spotting.scoring import THRESHOLDS, row_of, threshold_sweep, untouched_row
-from tsfmicro.benchmarks.spotting.takes import AMPLITUDES, Condition, takes_of
-from tsfmicro.benchmarks.spotting.yardsticks import METHODS, measure
+from tsfmicro.benchmarks.spotting.takes import AMPLITUDES, Condition, Take, takes_of
+from tsfmicro.benchmarks.spotting.yardsticks import measure
 
-LIVE = "live"
-ALL_METHODS = (LIVE, *METHODS)
-"""The live path, and what it is held against."""
+LIVE, YARDSTICKS = "live", "yardsticks"
 BARS: dict[tuple[Kind, str], dict[str, str]] = {
     (Kind.STILL, "3%"): {"f1": ">=0.98", "apex_error_median_ms": "<=8"},
     (Kind.STILL, "2%"): {"f1": ">=0.95"},
@@ -39,23 +37,26 @@ def run_clips(
     Args:
         clips: of the split.
         folder: with the media.
-        method: ``live`` or one of the yardsticks.
+        method: ``LIVE`` or ``YARDSTICKS``.
         jobs: processes; the result does not depend on it.
         said: told of each clip that is done, for progress.
     """
-    run = partial(run_clip, folder=folder, method=method)
+    run = partial(run_clip if method == LIVE else hold_against, folder=folder)
     if jobs == 1:
         return _collected(clips, map(run, clips), said)
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         return _collected(clips, pool.map(run, clips), said)
 
 
-def run_clip(clip: Clip, folder: Path, method: str) -> list[TakeResult]:
-    """Every take of one clip; the yardsticks only at the amplitude that all bars name, and untouched."""
-    if method == LIVE:
-        return [film(take, staged) for take, staged in stagings(clip, folder, takes_of(clip))]
-    takes = takes_of(clip, (Condition(0.0), Condition(3.0)))
-    return [measure(take, staged, method) for take, staged in stagings(clip, folder, takes)]
+def run_clip(clip: Clip, folder: Path) -> list[TakeResult]:
+    """Every take of one clip."""
+    return [film(take, staged) for take, staged in stagings(clip, folder, takes_of(clip))]
+
+
+def hold_against(clip: Clip, folder: Path) -> list[TakeResult]:
+    """The first takes of one clip through the yardsticks, untouched and at the amplitude that all bars name."""
+    takes = (Take(clip, Condition(0.0)), Take(clip, Condition(3.0)))
+    return [result for take, staged in stagings(clip, folder, takes) for result in measure(take, staged)]
 
 
 def _collected(
@@ -68,10 +69,14 @@ def _collected(
     return results
 
 
-def rows_of(results: Sequence[TakeResult], method: str) -> list[dict[str, Any]]:
-    """One row a kind and condition, bars beside it; then blinks, and the trade-off curve of each kind."""
-    rows = [*_condition_rows(results), *_blink_rows(results), *(_curve_rows(results) if method == LIVE else ())]
-    return [{"method": method, **row} for row in rows]
+def rows_of(results: Sequence[TakeResult]) -> list[dict[str, Any]]:
+    """One row a method, kind and condition, bars beside it; then blinks, and the trade-off curve of each kind."""
+    rows: list[dict[str, Any]] = []
+    for method in dict.fromkeys(result.method for result in results):
+        mine = [result for result in results if result.method == method]
+        own = [*_condition_rows(mine), *_blink_rows(mine), *(_curve_rows(mine) if method == LIVE else ())]
+        rows += [{"method": method, **row} for row in own]
+    return rows
 
 
 def _condition_rows(results: Sequence[TakeResult]) -> Iterator[dict[str, Any]]:

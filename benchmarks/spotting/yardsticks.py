@@ -10,8 +10,9 @@ path, without which neither would get far; neither can say what it decides while
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -29,7 +30,6 @@ from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.watch import FaceWatch
 from tsfmicro.values import Float32Array, Float64Array
 
-METHODS = ("flow", "grey")
 _PLACES = {
     "left_brow": (66, 107), "left_outer_brow": (63, 105), "right_brow": (296, 336), "right_outer_brow": (293, 334),
     "left_nose": (129, 98), "right_nose": (358, 327), "left_mouth_corner": (61,), "right_mouth_corner": (291,),
@@ -61,29 +61,29 @@ class Peak:
     region: str
 
 
-def measure(take: Take, staged: Staged, method: str) -> TakeResult:
-    """A take through one of ``METHODS``."""
+def measure(take: Take, staged: Staged) -> tuple[TakeResult, ...]:
+    """A take through each of ``METHODS``."""
     faces: dict[int, list[FaceSample]] = {}
     times: list[float] = []
-    align = PreprocessSpec().align
     with FaceMeshDetector() as detector:
-        watch = FaceWatch(detector, align, PipelineSpec().landmark_interval_s, StageClock())
+        watch = FaceWatch(detector, PreprocessSpec().align, PipelineSpec().landmark_interval_s, StageClock())
         for frame in staged.frames:
             times.append(frame.t_s)
             for face_id, seen in watch.look(frame, closely=False).faces.items():
                 samples = faces.setdefault(face_id, [])
                 if not samples or frame.t_s - samples[-1].moment.t_s >= 1 / _MOST_FPS - 2e-3:
-                    samples.append(seen.sample)
-    spotted: list[Spotted] = []
-    for samples in faces.values():
-        if len(samples) > _MOST_FPS / 2:
-            x, y = samples[0].centre_px
-            face = int(np.argmin([np.hypot(x - px, y - py) for px, py in staged.places_px]))
-            peaks = flow_peaks(samples) if method == "flow" else grey_peaks(samples)
-            spotted += [_spotted(peak, face, times[-1]) for peak in peaks]
-    return TakeResult(
-        take, staged.truth, tuple(spotted), staged.blinks, staged.watched_s, float(np.median(np.diff(times)))
-    )
+                    samples.append(replace(seen.sample, pixels=seen.sample.pixels[:1, :1]))  # the rest is not needed
+    step_s = float(np.median(np.diff(times)))
+    results = []
+    for method, find in METHODS.items():
+        spotted: list[Spotted] = []
+        for samples in faces.values():
+            if len(samples) > _MOST_FPS / 2:
+                x, y = samples[0].centre_px
+                face = int(np.argmin([np.hypot(x - px, y - py) for px, py in staged.places_px]))
+                spotted += [_spotted(peak, face, times[-1]) for peak in find(samples)]
+        results.append(TakeResult(take, staged.truth, tuple(spotted), staged.blinks, staged.watched_s, step_s, method))
+    return tuple(results)
 
 
 def flow_peaks(samples: Sequence[FaceSample]) -> list[Peak]:
@@ -124,6 +124,12 @@ def grey_peaks(samples: Sequence[FaceSample]) -> list[Peak]:
             span = max(t_s - _HALF_EVENT_S, 0.0), t_s + _HALF_EVENT_S
             peaks.append(Peak(float(span[0]), float(t_s), float(span[1]), float(smooth[i]), "face"))
     return _best_apart(peaks)
+
+
+METHODS: Mapping[str, Callable[[Sequence[FaceSample]], list[Peak]]] = MappingProxyType(
+    {"flow": flow_peaks, "grey": grey_peaks}
+)
+"""How each finds the movements of one face."""
 
 
 def _window_starts(times_s: Float64Array) -> Iterator[int]:

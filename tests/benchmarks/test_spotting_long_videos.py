@@ -121,5 +121,5 @@ def test_the_command_plays_the_live_path(tmp_path: Path, samm_root: Path, prompt
     prompt("tsf-bench", "spotting", "--dataset", "smic", "--root", samm_root).assert_refused(2, "samm-lv or cas-me2")
     prompt("tsf-bench", "spotting", "--media", tmp_path / "none").assert_refused(2, "--media DIR")
     prompt("tsf-bench", "spotting", "--side", "left").assert_refused(2, "train")
-    prompt("tsf-bench", "spotting", "--method", "magic").assert_refused(2, "flow")
+    prompt("tsf-bench", "spotting", "--method", "magic").assert_refused(2, "yardsticks")
     prompt("tsf-bench", "spotting", "--only", "nobody").assert_refused(2, "still_s18")

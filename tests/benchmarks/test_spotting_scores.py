@@ -118,9 +118,7 @@ def test_the_curve_moves_along_the_confidence_and_past_the_gates_own_point() -> 
 
 
 def test_rows_are_held_to_their_bars_and_misses_say_by_how_much() -> None:
-    rows = rows_of(
-        [result(TRUTH, (spotted(1.0, 1.2, 1.4),)), result((), (), amplitude=0.0, blinks=((1.0, 1.1),))], "live"
-    )
+    rows = rows_of([result(TRUTH, (spotted(1.0, 1.2, 1.4),)), result((), (), amplitude=0.0, blinks=((1.0, 1.1),))])
     at_three = next(row for row in rows if row["condition"] == "3%" and "f1" in row)
     assert at_three["bars"]["f1"] == {"bar": ">=0.9", "met": False, "by": round(2 / 3 - 0.9, 4)}
     assert at_three["bars"]["apex_error_median_ms"] == {"bar": "<=17", "met": True, "by": 17.0}
@@ -133,13 +131,13 @@ def test_rows_are_held_to_their_bars_and_misses_say_by_how_much() -> None:
 
 
 def test_a_figure_that_could_not_be_measured_misses_its_bar() -> None:
-    rows = rows_of([result(TRUTH, ())], "live")
+    rows = rows_of([result(TRUTH, ())])
     assert rows[0]["bars"]["apex_error_median_ms"] == {"bar": "<=17", "met": False, "by": None}
 
 
 def test_plots_are_drawn_from_rows(tmp_path: Any) -> None:
     results = [result(TRUTH, (spotted(1.0, 1.2, 1.4),), amplitude=a) for a in (1.0, 3.0)]
-    rows = rows_of([*results, result((), (), amplitude=0.0)], "live")
+    rows = rows_of([*results, result((), (), amplitude=0.0)])
     assert detection_by_amplitude(rows, "quiet") == [(1.0, 0.5), (3.0, 0.5)]
     paths = draw(rows, tmp_path / "plots")
     assert {path.name for path in paths} == {"detection.png", "apex_error.png", "det.png"}
