@@ -7,17 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 
 from tsfmicro.benchmarks.objectives import parse_objective, require_met
 from tsfmicro.benchmarks.outcome import Slo
 from tsfmicro.benchmarks.provenance import write_result
-from tsfmicro.benchmarks.spotting.clips import Side, read_split, require_media
+from tsfmicro.benchmarks.spotting.clips import Clip, Side, read_split, require_media
+from tsfmicro.benchmarks.spotting.recordings import read_recordings, record
 from tsfmicro.benchmarks.spotting.strs import read_intervals, strs_row
 from tsfmicro.benchmarks.spotting.table import show
 from tsfmicro.errors import UsageError
+from tsfmicro.realtime.spot import SpotSpec
 
 _MEDIA = Path("../shared/media")
 
@@ -75,20 +76,24 @@ def _on_the_split(
     return rows, {"side": side, "method": method, "clips": [clip.name for clip in clips]}
 
 
+_Recordings = Annotated[Path, typer.Option(help="Folder for recorded takes; what is lacking is recorded first.")]
+_RECORDINGS = Path("runs/recordings")
+
+
 def confidence(
     media: Annotated[Path, typer.Option(help="Folder of the real footage that the split names.")] = _MEDIA,
+    recordings: _Recordings = _RECORDINGS,
     out: Annotated[Path, typer.Option(help="Where the model is written.")] = Path("realtime/confidence.json"),
     json_file: Annotated[Path | None, typer.Option("--json", help="Write its calibration to FILE.")] = None,
 ) -> None:
     """Fit the confidence of spotted movements on the train side, checked on people left out."""
-    from tsfmicro.benchmarks.spotting.fitting import calibration_of, fit_scorer, left_out, record_of
-    from tsfmicro.benchmarks.spotting.movements import movements_of
+    from tsfmicro.benchmarks.spotting.fitting import calibration_of, fit_scorer, labels_of, left_out, record_of
+    from tsfmicro.benchmarks.spotting.movements import movements_in
 
-    clips = read_split(Side.TRAIN)
-    require_media(media, clips)
-    movements = list(movements_of(clips, media, Console(stderr=True).print))
+    clips = _recorded(media, recordings)
+    movements = [m for recording in read_recordings(recordings) for m in movements_in(recording, SpotSpec())]
     admitted, confidences = left_out(movements)
-    row = calibration_of(np.array([float(m.event is not None) for m in admitted]), confidences).to_dict()
+    row = calibration_of(labels_of(admitted), confidences).to_dict()
     about = {"command": "tsf-bench confidence", "people": sorted({clip.person for clip in clips}), "left_out": row}
     try:
         out.write_text(json.dumps(record_of(fit_scorer(movements), about), indent=1) + "\n", encoding="utf-8")
@@ -97,6 +102,33 @@ def confidence(
     show([row])
     if json_file is not None:
         write_result(json_file, "confidence", [row], {"side": "train", "clips": [clip.name for clip in clips]})
+
+
+def trials(
+    media: Annotated[Path, typer.Option(help="Folder of the real footage that the split names.")] = _MEDIA,
+    recordings: _Recordings = _RECORDINGS,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+) -> None:
+    """Try variants of the spotter on the train side, each judged on people its confidence was not fitted on."""
+    from tsfmicro.benchmarks.spotting.trials import VARIANTS, run_variant
+
+    clips = _recorded(media, recordings)
+    rows = []
+    for name, variant in VARIANTS.items():
+        rows += run_variant(name, variant, recordings)
+        Console(stderr=True).print(f"{name} done")
+    show(rows)
+    if json_file is not None:
+        write_result(json_file, "trials", rows, {"side": "train", "clips": [clip.name for clip in clips]})
+
+
+def _recorded(media: Path, recordings: Path) -> tuple[Clip, ...]:
+    """The clips of the train side, once all their takes are recorded."""
+    clips = read_split(Side.TRAIN)
+    require_media(media, clips)
+    for path in record(clips, media, recordings):
+        Console(stderr=True).print(f"recorded {path.stem}")
+    return clips
 
 
 def strs(
@@ -134,6 +166,7 @@ def attach(app: typer.Typer) -> None:
         "    tsf-bench spotting --dataset samm-lv --root ~/SAMM_longvideos"
     )(spotting)
     app.command(epilog="Example:\n\n    tsf-bench confidence --json benchmarks/results/confidence.json")(confidence)
+    app.command(epilog="Example:\n\n    tsf-bench trials --json benchmarks/results/spotting_trials.json")(trials)
     app.command(epilog="Example:\n\n    tsf-bench strs --truth truth.csv --predictions found.csv --json strs.json")(
         strs
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,7 @@ def fit_scorer(movements: Sequence[Movement]) -> Scorer:
     """
     patterns = expression_patterns(movements)
     admitted = [m for m in movements if m.admitted]
-    labels = np.array([m.event is not None for m in admitted], dtype=np.float64)
+    labels = labels_of(admitted)
     if not 0 < labels.sum() < len(labels):
         raise UsageError("there are no true and false movements to tell apart; use more clips")
     features = np.stack([features_of(m.finished, m.evidence, patterns) for m in admitted])
@@ -84,17 +84,29 @@ def logistic_weights(features: Float64Array, labels: Float64Array, ridge: float 
     return result
 
 
-def left_out(movements: Sequence[Movement]) -> tuple[list[Movement], Float64Array]:
-    """Admitted movements, and the confidence each gets from a model fitted without its person."""
+def left_out(
+    movements: Sequence[Movement], fitted_on: Callable[[Sequence[Movement]], list[Movement]] = list
+) -> tuple[list[Movement], Float64Array]:
+    """Admitted movements, and the confidence each gets from a model fitted without its person.
+
+    Args:
+        movements: of several people.
+        fitted_on: chooses among the other people's.
+    """
     admitted = [m for m in movements if m.admitted]
     confidences = np.zeros(len(admitted))
     for person in {m.take.clip.person for m in movements}:
-        scorer = fit_scorer([m for m in movements if m.take.clip.person != person])
+        scorer = fit_scorer(fitted_on([m for m in movements if m.take.clip.person != person]))
         for i, movement in enumerate(admitted):
             if movement.take.clip.person == person:
                 features = features_of(movement.finished, movement.evidence, scorer.patterns)
                 confidences[i] = scorer.confidence(features)
     return admitted, confidences
+
+
+def labels_of(movements: Sequence[Movement]) -> Float64Array:
+    """(N,) 1 for what was put there, 0 for the face's own movements."""
+    return np.array([float(movement.event is not None) for movement in movements])
 
 
 def calibration_of(labels: Float64Array, confidences: Float64Array) -> Calibration:

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 _COLUMNS = (
-    "method", "kind", "condition", "hidden", "tp", "fp", "fn", "f1", "detection_rate", "apex_error_median_ms",
-    "apex_midpoint_median_ms", "apex_onset_plus_constant_median_ms", "false_events_per_min", "blinks_rejected",
+    "variant", "method", "kind", "condition", "hidden", "tp", "fp", "fn", "f1", "detection_rate",
+    "apex_error_median_ms", "apex_midpoint_median_ms", "apex_onset_plus_constant_median_ms",
+    "false_events_per_min", "blinks_rejected",
 )  # fmt: skip
 
 

@@ -41,7 +41,8 @@ def movement(rng: np.random.Generator, *, true: bool, person: str = "a", kind: K
     finished = replace(make_finished(SAMPLES), shape=shape, region="left_brow")
     clip = Clip("c", "", person, Side.TRAIN, kind, 0, 0, 9, 1, nuisances=False, rates=False)
     evidence = dict(examine(finished, STILL, GateSpec()).evidence)
-    return Movement(Take(clip, Condition(3.0)), finished, evidence, True, 0 if true else None, (1, 2) if true else ())
+    take, event, units = Take(clip, Condition(3.0)), 0 if true else None, (1, 2) if true else ()
+    return Movement(take, finished, evidence, (), True, event, units)
 
 
 def some(count: int = 40, **what: Any) -> list[Movement]:
