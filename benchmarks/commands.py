@@ -18,6 +18,7 @@ from tsfmicro.benchmarks.model_page import model_figures
 from tsfmicro.benchmarks.objectives import parse_objective
 from tsfmicro.benchmarks.outcome import Slo, finish
 from tsfmicro.benchmarks.spotting import commands as spotting_commands
+from tsfmicro.benchmarks.spotting.page import spotting_figures
 from tsfmicro.benchmarks.stages import run_stages
 from tsfmicro.bundle import default_bundle_path, read_bundle
 from tsfmicro.errors import BackendError, UsageError
@@ -156,6 +157,17 @@ def model_page(
 ) -> None:
     """Write the table of the model family from the committed results."""
     _fill(document, model_figures(results))
+
+
+@app.command(epilog="Example:\n\n    tsf-bench spotting-page")
+def spotting_page(
+    document: Annotated[Path, typer.Argument(help="Document with the marks of the figures.")] = Path(
+        "docs/spotting.md"
+    ),
+    results: Annotated[Path, typer.Option(help="Folder of committed results.")] = Path("benchmarks/results"),
+) -> None:
+    """Write the tables of spotting from the committed results."""
+    _fill(document, spotting_figures(results))
 
 
 def _fill(document: Path, block: str) -> None:
