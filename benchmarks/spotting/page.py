@@ -57,7 +57,8 @@ def spotting_figures(results: Path) -> str:
             *_trials(trials["rows"]),
             "",
             f"Calibration of the confidence, on people left out: {fit['movements']} movements, {fit['true']} of them "
-            f"true; log loss {fit['log_loss']:.2f}, expected calibration error {fit['expected_calibration_error']:.2f}.",
+            f"true; log loss {fit['log_loss']:.2f}, expected calibration error "
+            f"{fit['expected_calibration_error']:.2f}.",
         ]
     )
 
