@@ -37,8 +37,9 @@ def run_coldstart(clip: Path, rounds: int) -> list[dict[str, Any]]:
         ColdStartError: a process failed.
     """
     found = [_once(clip) for _ in range(rounds)]
-    again = {step: round(median(one[step] for one in found[1:]), 3) for step in found[0]}
-    return [{"what": "first", **found[0]}, {"what": "again", "rounds": rounds - 1, **again}]
+    samples = {step: [one[step] for one in found[1:]] for step in found[0]}
+    again = {step: round(median(values), 3) for step, values in samples.items()}
+    return [{"what": "first", **found[0]}, {"what": "again", "rounds": rounds - 1, **again, "samples": samples}]
 
 
 def _once(clip: Path) -> dict[str, float]:

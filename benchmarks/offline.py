@@ -48,5 +48,6 @@ def _row(clip: Path, rounds: int, recogniser: Recogniser | None) -> dict[str, An
         "frames_per_s": round(per_s, 1),
         "times_real_time": None if not fps else round(per_s / fps, 2),
         "rounds": rounds,
+        "samples": {"wall_s": [round(wall_s, 3) for wall_s in walls_s]},
         "stages": clock.report(),
     }

@@ -21,7 +21,7 @@ Brows, the middle of the face and the mouth are watched apart: a mouth that talk
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -131,6 +131,8 @@ class Finished:
     """False where the movement did not come back in time, or the face or stream ended first."""
     samples: tuple[FaceSample, ...]
     """Everything from before the onset to the confirmation, in order."""
+    traces: Float64Array
+    """(N, R) displacement of each of them against the first, by region, percent of the inter-ocular distance."""
     confirmed: Moment
     shape: Shape | None = None
     overshadowed: bool = False
@@ -311,7 +313,7 @@ class FaceSpotter:
             rivals = [c.done for c in ready if c is not candidate and c.done is not None]
             clearer = any(_same(finished, rival) and _merit(rival) > _merit(finished) for rival in rivals)
             self._open.remove(candidate)
-            signals.append(_told(finished, self._samples[-1].moment, clearer))
+            signals.append(replace(finished, confirmed=self._samples[-1].moment, overshadowed=clearer))
         return signals
 
     def _finish(
@@ -332,7 +334,8 @@ class FaceSpotter:
         )
         share = (candidate.apex_s - course.onset_s) / max(course.offset_s - course.onset_s, 1e-9)
         ends = places_at(times_s, places, course.onset_s), places_at(times_s, places, course.offset_s)
-        first_s = course.onset_s - self._spec.max_rise_s / 2
+        first = int(np.searchsorted(times_s, course.onset_s - self._spec.max_rise_s / 2))
+        since = places[first:] - places[first]
         return Finished(
             candidate=candidate.number,
             interval=interval,
@@ -340,7 +343,8 @@ class FaceSpotter:
             magnitude=min(course.rise, course.fall) if course.returned else course.rise,
             score=candidate.score,
             returned=course.returned,
-            samples=tuple(s for s in self._samples if s.moment.t_s >= first_s),
+            samples=tuple(self._samples)[first:],
+            traces=np.hypot(since[..., 0], since[..., 1]),
             confirmed=self._samples[-1].moment,
             shape=Shape(
                 moves=places_at(times_s, places, candidate.apex_s) - (1 - share) * ends[0] - share * ends[1],
@@ -377,18 +381,3 @@ def _same(one: Finished, other: Finished) -> bool:
 
 def _may_be_same(finished: Finished, other: _Candidate) -> bool:
     return finished.interval.onset.t_s <= other.apex_s <= finished.interval.offset.t_s
-
-
-def _told(finished: Finished, now: Moment, overshadowed: bool) -> Finished:
-    return Finished(
-        candidate=finished.candidate,
-        interval=finished.interval,
-        region=finished.region,
-        magnitude=finished.magnitude,
-        score=finished.score,
-        returned=finished.returned,
-        samples=finished.samples,
-        confirmed=now,
-        shape=finished.shape,
-        overshadowed=overshadowed,
-    )
