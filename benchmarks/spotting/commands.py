@@ -110,13 +110,10 @@ def trials(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
 ) -> None:
     """Try variants of the spotter on the train side, each judged on people its confidence was not fitted on."""
-    from tsfmicro.benchmarks.spotting.trials import VARIANTS, run_variant
+    from tsfmicro.benchmarks.spotting.trials import run_trials
 
     clips = _recorded(media, recordings)
-    rows = []
-    for name, variant in VARIANTS.items():
-        rows += run_variant(name, variant, recordings)
-        Console(stderr=True).print(f"{name} done")
+    rows = run_trials(recordings)
     show(rows)
     if json_file is not None:
         write_result(json_file, "trials", rows, {"side": "train", "clips": [clip.name for clip in clips]})

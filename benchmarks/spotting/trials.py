@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -29,7 +29,6 @@ def _forwards_only(movements: Sequence[Movement]) -> list[Movement]:
 class Variant:
     """One thing changed."""
 
-    spot: SpotSpec = field(default_factory=SpotSpec)
     fitted_on: Callable[[Sequence[Movement]], list[Movement]] = _as_they_are
     limits_alone: bool = False
     """Let every limit of the gates reject, and no confidence."""
@@ -39,20 +38,21 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType({
     "as shipped": Variant(),
     "limits alone, no confidence": Variant(limits_alone=True),
     "fitted on footage played forwards only": Variant(fitted_on=_forwards_only),
-    "older references (0.8 s)": Variant(SpotSpec(key_s=0.8)),
-    "higher threshold (2.5)": Variant(SpotSpec(threshold=2.5)),
 })  # fmt: skip
 
 
-def run_variant(name: str, variant: Variant, folder: Path) -> list[dict[str, Any]]:
-    """Rows of one variant: every kind, untouched and at 2 and 3 %."""
+def run_trials(folder: Path) -> list[dict[str, Any]]:
+    """Rows of every variant: every kind, untouched and at 2 and 3 %."""
     takes: list[Recording] = []
     movements: list[Movement] = []
     for recording in read_recordings(folder):
-        movements += movements_in(recording, variant.spot)
+        movements += movements_in(recording, SpotSpec())
         takes.append(replace(recording, faces={}))
-    reported = _reported(variant, movements)
-    return [{"variant": name, **row} for row in _rows(takes, reported)]
+    return [
+        {"variant": name, **row}
+        for name, variant in VARIANTS.items()
+        for row in _rows(takes, _reported(variant, movements))
+    ]
 
 
 def _reported(variant: Variant, movements: Sequence[Movement]) -> list[Movement]:
