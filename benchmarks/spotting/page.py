@@ -75,13 +75,15 @@ def _injected(row: dict[str, Any]) -> str:
         )
     ]  # fmt: skip
     counts = f"{row['hidden']} | {row['tp']} | {row['fp']} | {row['f1']:.2f}"
-    return f"| {row.get('method', 'live')} | {row['kind']} | {row['condition']} | {counts} | {apex} | {' | '.join(others)} |"
+    method = row.get("method", "live")
+    return f"| {method} | {row['kind']} | {row['condition']} | {counts} | {apex} | {' | '.join(others)} |"
 
 
 def _untouched(row: dict[str, Any]) -> str:
     rejected = "–" if row["blinks_rejected"] is None else f"{100 * row['blinks_rejected']:.0f} %"
     false = f"{row['false_events']} | {row['false_events_per_min']:.1f}"
-    return f"| {row.get('method', 'live')} | {row['kind']} | {row['watched_s']:.0f} | {false} | {row['blinks']} | {rejected} |"
+    method = row.get("method", "live")
+    return f"| {method} | {row['kind']} | {row['watched_s']:.0f} | {false} | {row['blinks']} | {rejected} |"
 
 
 def _bars(rows: Sequence[dict[str, Any]]) -> list[str]:
