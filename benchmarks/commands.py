@@ -18,6 +18,8 @@ from tsfmicro.benchmarks.figures import figures, with_figures
 from tsfmicro.benchmarks.model_page import model_figures
 from tsfmicro.benchmarks.objectives import parse_objective
 from tsfmicro.benchmarks.outcome import Slo, finish
+from tsfmicro.benchmarks.spotting import commands as spotting_commands
+from tsfmicro.benchmarks.spotting.page import spotting_figures
 from tsfmicro.benchmarks.stages import run_stages
 from tsfmicro.bundle import WEIGHTS_FILE, default_bundle_path, read_bundle
 from tsfmicro.errors import BackendError, UsageError
@@ -33,6 +35,7 @@ app = typer.Typer(
 
 reading.attach(app)
 live_commands.attach(app)
+spotting_commands.attach(app)
 
 
 @app.command(
@@ -208,6 +211,17 @@ def export_page(
 ) -> None:
     """Write the latencies of the backends from the committed results."""
     _fill(document, engine_figures(results))
+
+
+@app.command(epilog="Example:\n\n    tsf-bench spotting-page")
+def spotting_page(
+    document: Annotated[Path, typer.Argument(help="Document with the marks of the figures.")] = Path(
+        "docs/spotting.md"
+    ),
+    results: Annotated[Path, typer.Option(help="Folder of committed results.")] = Path("benchmarks/results"),
+) -> None:
+    """Write the tables of spotting from the committed results."""
+    _fill(document, spotting_figures(results))
 
 
 def _fill(document: Path, block: str) -> None:

@@ -129,6 +129,7 @@ class FaceAnalyzer:
                 score=finished.score,
                 reasons=verdict.reasons,
                 evidence=verdict.evidence,
+                confidence=verdict.confidence,
             )
         event = MeEnd(
             source=self._source,
@@ -141,6 +142,7 @@ class FaceAnalyzer:
             recognition=None,
             calibrated=self._preprocessor is not None,
             lookahead_s=finished.confirmed.t_s - finished.interval.offset.t_s,
+            confidence=verdict.confidence,
         )
         if self._preprocessor is None:
             return event
