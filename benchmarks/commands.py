@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tsfmicro.benchmarks import live_commands
+from tsfmicro.benchmarks import live_commands, reading
 from tsfmicro.benchmarks.event import ClipResult, row_of, run_clips
 from tsfmicro.benchmarks.figures import figures, with_figures
 from tsfmicro.benchmarks.model_page import model_figures
@@ -28,10 +28,9 @@ from tsfmicro.runners import load
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
-    help="Measure, and keep the record. Example: tsf-bench event --json results.json",
 )
 
+reading.attach(app)
 live_commands.attach(app)
 
 

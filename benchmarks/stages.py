@@ -52,12 +52,14 @@ def run_stages(name: str, rounds: int, max_frames: int) -> list[dict[str, Any]]:
             "median_ms_per_frame": round(median(alone_ms), 3),
             "frames": len(frames),
             "picture": f"{width}x{height}",
+            "samples": {"ms_per_frame": _rounded(alone_ms)},
         },
         {
             "what": "decode to spotter",
             "median_ms_per_frame": round(median(whole_ms), 3),
             "frames": len(frames),
             "frames_per_s": round(1e3 / median(whole_ms), 1),
+            "samples": {"ms_per_frame": _rounded(whole_ms)},
             "stages": clock.report(),
         },
         {
@@ -66,8 +68,13 @@ def run_stages(name: str, rounds: int, max_frames: int) -> list[dict[str, Any]]:
             "min": round(min(ratios), 3),
             "max": round(max(ratios), 3),
             "rounds": rounds,
+            "samples": {"ratio": _rounded(ratios)},
         },
     ]
+
+
+def _rounded(values: list[float]) -> list[float]:
+    return [round(value, 4) for value in values]
 
 
 def _landmarks_ms(frames: list[Frame]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -28,6 +28,18 @@ class Unnamed:
     crops: CropPair
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Closing:
+    """A movement as it was seen, for whoever keeps pictures of it. Large: not to be held."""
+
+    source: str
+    event_id: str
+    rejected: bool
+    finished: Finished
+    moved: Displacement
+    """Of the apex against the onset."""
+
+
 Finding: TypeAlias = Event | Unnamed
 """What the samples of a face come to."""
 
@@ -40,6 +52,7 @@ class FaceAnalyzer:
         align: geometry of the crop, from the recogniser's own preprocessing.
         spot, gates: constants.
         preprocessor: the recogniser's; None where nobody will name the events.
+        keep: given every movement as soon as it is over.
     """
 
     def __init__(
@@ -50,12 +63,14 @@ class FaceAnalyzer:
         spot: SpotSpec,
         gates: GateSpec,
         preprocessor: Preprocessor | None,
+        keep: Callable[[Closing], None] | None = None,
     ) -> None:
         self._source = source
         self._face_id = face_id
         self._align = align
         self._gates = gates
         self._preprocessor = preprocessor
+        self._keep = keep
         self._spotter = FaceSpotter(spot, align)
 
     @property
@@ -95,6 +110,8 @@ class FaceAnalyzer:
         apex = finished.sample_at(finished.interval.apex)
         moved = displacement(onset.patch, apex.patch, self._align)
         verdict: Verdict = judge(finished, moved, self._gates)
+        if self._keep is not None:
+            self._keep(Closing(self._source, event_id, bool(verdict.reasons), finished, moved))
         if verdict.reasons:
             return MeRejected(
                 source=self._source,

@@ -10,18 +10,23 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
 
+from tsfmicro.align import AlignSpec
 from tsfmicro.bundle import Bundle, default_bundle_path, read_bundle
 from tsfmicro.errors import SourceError, UsageError
 from tsfmicro.landmarks import FaceMeshDetector
+from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.realtime.interruption import Interruption
+from tsfmicro.realtime.outputs import DEFAULT_RECORD_LIMIT_GIB, OutputSpec, open_outputs
+from tsfmicro.realtime.privacy import Privacy
 from tsfmicro.realtime.recognise import Recogniser
+from tsfmicro.realtime.recording.layout import REPLAY_PREFIX
+from tsfmicro.realtime.recording.replay import ReplaySource, open_recording
 from tsfmicro.realtime.session import Outputs, Session
-from tsfmicro.realtime.sinks import JsonLinesSink
 from tsfmicro.realtime.source_run import Limits
 from tsfmicro.realtime.sources import (
     CameraSource,
@@ -38,10 +43,7 @@ from tsfmicro.realtime.sources.images import DEFAULT_IMAGES_FPS
 from tsfmicro.realtime.sources.reconnect import DEFAULT_RETRY_FOR_S, ReconnectingSource, RetrySpec
 from tsfmicro.realtime.sources.stream import TRANSPORTS, StreamSpec
 from tsfmicro.realtime.stage_clock import StageClock
-from tsfmicro.realtime.terminal import NoticeSink, ProgressViewer, print_summary, print_truth
-from tsfmicro.realtime.track import PATIENCE_S
-from tsfmicro.realtime.viewers import HindsightVideo, TimelineViewer
-from tsfmicro.realtime.window import Window, display_available
+from tsfmicro.realtime.terminal import print_summary, print_truth
 from tsfmicro.runners import BACKENDS, load
 from tsfmicro.synthetic.timecourse import TrueEvent
 
@@ -61,6 +63,12 @@ Examples:
     tsf-live frames/ --events - | jq .type
 
     tsf-live clip.mp4 --spot-only --events out.jsonl
+
+    tsf-live --camera 0 --record session1
+
+    tsf-live replay:session1 --events again.jsonl
+
+    tsf-live --camera 0 --privacy events-only --events out.jsonl
 """
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -71,7 +79,8 @@ def live(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="SOURCE...", help="Video, stream (rtsp://, http://, ...), folder or glob of images, or demo:"
+            metavar="SOURCE...",
+            help="Video, stream (rtsp://, http://, ...), folder or glob of images, replay:DIR, or demo:",
         ),
     ] = None,
     camera: Annotated[list[int] | None, typer.Option(metavar="N", help="Camera index; may be repeated.", min=0)] = None,
@@ -95,6 +104,26 @@ def live(
     max_faces: Annotated[int, typer.Option(help="Follow at most this many faces.", min=1)] = 4,
     no_display: Annotated[bool, typer.Option("--no-display", help="Never open a window.")] = False,
     spot_only: Annotated[bool, typer.Option("--spot-only", help="Find events without naming emotions.")] = False,
+    privacy: Annotated[
+        str,
+        typer.Option(
+            help="none; blur makes faces unrecognisable wherever they are shown; events-only shows and stores none."
+        ),
+    ] = "none",
+    evidence: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="For every micro-expression a picture of what was seen, to check it."),
+    ] = None,
+    evidence_rejected: Annotated[
+        bool, typer.Option("--evidence-rejected", help="And for every movement that was rejected.")
+    ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep what replay:DIR needs for the same events: crops of every frame."),
+    ] = None,
+    record_limit: Annotated[
+        float, typer.Option(metavar="GIB", help="End the recording at this size; the run goes on.")
+    ] = DEFAULT_RECORD_LIMIT_GIB,
     stats: Annotated[
         Path | None, typer.Option(help="Milliseconds per stage, latency and frame counts to FILE (JSON).")
     ] = None,
@@ -104,6 +133,10 @@ def live(
     Several sources run at once. A lost camera or stream is tried again (exit code 4 when it stays away). Events are
     JSON lines (schema tsf.event/1); messages go to standard error.
     """
+    asked = OutputSpec(
+        events=events, video=video, timeline=timeline, evidence=evidence, evidence_rejected=evidence_rejected,
+        record=record, record_limit_gib=record_limit, privacy=cast(Privacy, privacy), display=not no_display,
+    )  # fmt: skip
     console = Console(stderr=True, highlight=False)
     clock = StageClock()
     with ExitStack() as stack:
@@ -134,11 +167,11 @@ def live(
         if recogniser is not None:
             console.print(f"recogniser: {bundle.manifest.name if bundle else ''} on {recogniser.runner.backend}")
         truth = [event for source in opened for event in _truth(source)]
+        preprocess = PreprocessSpec() if recogniser is None else recogniser.runner.preprocess
+        _check_replay(opened, preprocess.align)
         outputs = Outputs()
         stack.callback(outputs.close)
-        _add_outputs(outputs, session, opened, console, events, video, timeline, truth)
-        if display_available() and not no_display:
-            outputs.viewers.append(Window(session.spec.spot.threshold))
+        open_outputs(asked, outputs, opened, truth, session.spec.spot, preprocess, console)
         try:
             summary = session.run(opened, outputs)
         except BrokenPipeError:
@@ -151,9 +184,11 @@ def live(
     print_summary(console, summary)
     if truth:
         print_truth(console, truth, summary.events)
-    for path in (video, timeline, None if events == "-" else events):
-        if path is not None:
-            console.print(f"wrote {path}", highlight=False)
+    for source in opened:
+        if isinstance(source, ReplaySource) and source.note is not None:
+            console.print(source.note, markup=False, soft_wrap=True)
+    for path in asked.written():
+        console.print(f"wrote {path}", highlight=False)
 
 
 def _load(bundle: Bundle, backend: str, clock: StageClock, stack: ExitStack) -> Recogniser:
@@ -168,11 +203,24 @@ def _open(
         raise UsageError("give a SOURCE or --camera N; tsf-live demo: runs the clip that ships with it")
     if spec.camera != CameraSpec() and not cameras and not any(name.startswith("/dev/") for name in names):
         raise UsageError("--camera-size, --camera-fps and --camera-format are for cameras; add --camera 0")
+    if any(name.startswith(REPLAY_PREFIX) for name in names):
+        if len(names) > 1 or cameras:
+            raise UsageError("a recording runs again alone; give replay:DIR without another source")
+        return [stack.enter_context(source) for source in open_recording(names[0])]
     openers: list[Callable[[], Source]] = [partial(CameraSource, index, spec.camera) for index in cameras]
     openers += [DemoSource if name == DEMO_NAME else partial(open_source, name, spec) for name in names]
     sources = [stack.enter_context(open_lasting(opener, retry)) for opener in openers]
     tell_apart(sources)
     return sources
+
+
+def _check_replay(opened: Sequence[Source], align: AlignSpec) -> None:
+    for source in opened:
+        if isinstance(source, ReplaySource) and source.header.align != align:
+            raise UsageError(
+                f"the recording's crops are {source.header.align}, and the recogniser wants {align}; give the --model "
+                f"that it was recorded with"
+            )
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
@@ -217,32 +265,6 @@ def _describe(bundle: Bundle | None, recogniser: Recogniser | None) -> dict[str,
         "backend": recogniser.runner.backend,
         "device": recogniser.runner.device,
     }
-
-
-def _add_outputs(
-    outputs: Outputs,
-    session: Session,
-    opened: Sequence[Source],
-    console: Console,
-    events: str | None,
-    video: Path | None,
-    timeline: Path | None,
-    truth: Sequence[TrueEvent],
-) -> None:
-    if len(opened) > 1 and (video or timeline):
-        raise UsageError("--video and --timeline show one source; run tsf-live once for each")
-    if events is None and not sys.stdout.isatty():
-        events = "-"
-    spot = session.spec.spot
-    outputs.sinks.append(NoticeSink(console))
-    if events is not None:
-        outputs.sinks.append(JsonLinesSink(events))
-    if video is not None:
-        outputs.viewers.append(HindsightVideo(video, spot.threshold, spot.lookback_s + PATIENCE_S))
-    if timeline is not None:
-        outputs.viewers.append(TimelineViewer(timeline, spot.threshold, truth, opened[0].name))
-    if len(opened) == 1:
-        outputs.viewers.append(ProgressViewer(console, opened[0]))
 
 
 def _write_stats(

@@ -53,9 +53,13 @@ def to_record(event: Event, seq: int) -> Record:
     """
     if seq < 0:
         raise ContractError(f"seq is {seq}; expected 0 or more")
-    # Nine digits: ids of a run of months still sort as text.
-    head: Record = {"schema": SCHEMA_ID, "type": event.type, "seq": seq, "id": f"{seq:09d}-{event.type}"}
+    head: Record = {"schema": SCHEMA_ID, "type": event.type, "seq": seq, "id": event_key(event, seq)}
     return {key: _plain(value, key) for key, value in (head | _fields(event)).items()}
+
+
+def event_key(event: Event, seq: int) -> str:
+    """The event's ``id`` in the stream. Nine digits: ids of a run of months still sort as text."""
+    return f"{seq:09d}-{event.type}"
 
 
 def dumps(record: Mapping[str, Any]) -> str:

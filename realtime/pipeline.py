@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tsfmicro.align import AlignSpec
 from tsfmicro.landmarks import LandmarkDetector
 from tsfmicro.preprocess import PreprocessSpec
-from tsfmicro.realtime.analyzer import FaceAnalyzer, Finding, Unnamed
+from tsfmicro.realtime.analyzer import Closing, FaceAnalyzer, Finding, Unnamed
 from tsfmicro.realtime.events import Event, FaceLost, FaceNew, MeEnd, MeRejected, Stats
 from tsfmicro.realtime.gates import GateSpec
 from tsfmicro.realtime.naming import name
 from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.spot import SpotSpec
 from tsfmicro.realtime.stage_clock import StageClock
-from tsfmicro.realtime.watch import FaceWatch, Sight
+from tsfmicro.realtime.watch import FaceWatch, Sight, Watch
 from tsfmicro.values import Frame, Moment
 
 _RATE_WINDOW = 60
@@ -42,6 +42,7 @@ class Observation:
     frame: Frame
     faces: tuple[FaceView, ...]
     findings: tuple[Finding, ...]
+    sight: Sight | None = None
 
     @property
     def unnamed(self) -> bool:
@@ -56,6 +57,8 @@ class Step:
     frame: Frame
     faces: tuple[FaceView, ...]
     events: tuple[Event, ...]
+    sight: Sight | None = None
+    """What the events were made of, for whoever keeps it; large, so let go of it soon."""
 
 
 @dataclass(slots=True)
@@ -89,6 +92,8 @@ class EventRecogniser:
         recogniser: None spots without naming emotions.
         spec: constants.
         clock: times the stages; the events do not depend on it.
+        watch: where sights come from, instead of the detector's faces.
+        keep: given every movement as soon as it is over, before its event.
     """
 
     def __init__(
@@ -98,13 +103,16 @@ class EventRecogniser:
         recogniser: Recogniser | None = None,
         spec: PipelineSpec | None = None,
         clock: StageClock | None = None,
+        watch: Watch | None = None,
+        keep: Callable[[Closing], None] | None = None,
     ) -> None:
         self._source = source
+        self._keep = keep
         self._recogniser = recogniser
         self._spec = spec or PipelineSpec()
         self._clock = clock or StageClock()
         self._align = (recogniser.runner.preprocess if recogniser else PreprocessSpec()).align
-        self._watch = FaceWatch(detector, self._align, self._spec.landmark_interval_s, self._clock)
+        self._watch = watch or FaceWatch(detector, self._align, self._spec.landmark_interval_s, self._clock)
         self._analyzers: dict[int, FaceAnalyzer] = {}
         self._times_s: deque[float] = deque(maxlen=_RATE_WINDOW)
         self._next_index = 0
@@ -146,7 +154,7 @@ class EventRecogniser:
     def step(self, frame: Frame) -> Step:
         """Like :meth:`process`, with the faces in view for whoever draws them."""
         observed = self.observe(frame)
-        return Step(frame, observed.faces, name([observed.findings], self._recogniser)[0])
+        return Step(frame, observed.faces, name([observed.findings], self._recogniser)[0], observed.sight)
 
     def observe(self, frame: Frame) -> Observation:
         """Take the next frame, and leave the naming to :func:`~tsfmicro.realtime.naming.name`.
@@ -182,7 +190,7 @@ class EventRecogniser:
             findings.append(self._stats(sight.at, len(views)))
             self._next_stats_s = sight.at.t_s + _STATS_INTERVAL_S
         self._count(findings)
-        return Observation(frame, tuple(views), tuple(findings))
+        return Observation(frame, tuple(views), tuple(findings), sight)
 
     def gap(self) -> list[Event]:
         """The source was interrupted: every face is given up, every open movement closed.
@@ -209,7 +217,8 @@ class EventRecogniser:
 
     def _analyzer(self, face_id: int) -> FaceAnalyzer:
         preprocessor = None if self._recogniser is None else self._recogniser.preprocessor
-        return FaceAnalyzer(self._source, face_id, self._align, self._spec.spot, self._spec.gates, preprocessor)
+        spec = self._spec
+        return FaceAnalyzer(self._source, face_id, self._align, spec.spot, spec.gates, preprocessor, self._keep)
 
     def _give_up(self, face_id: int, last_seen: Moment) -> list[Finding]:
         analyzer = self._analyzers.pop(face_id)

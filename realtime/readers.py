@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tsfmicro.realtime.handoff import CAPACITY, Handoff, Taken
 from tsfmicro.realtime.intake import Intake
 from tsfmicro.realtime.ledger import Ledger
+from tsfmicro.realtime.recording.replay import ReplaySource
 from tsfmicro.realtime.sources.base import Source
 from tsfmicro.realtime.sources.reconnect import Item, ReconnectingSource
 from tsfmicro.realtime.stage_clock import StageClock
@@ -90,22 +91,24 @@ class Readers:
 
     def _read(self, lane: int, source: Source) -> None:
         error: BaseException | None = None
-        intake = Intake(source)
+        intake = source.intake() if isinstance(source, ReplaySource) else Intake(source)
         try:
             # Closed in this thread: a generator, and the connection under it, belong to one thread at a time.
             with closing(self._items(source)) as items:
                 for item in items:
                     is_frame = isinstance(item, Frame)
-                    order_s = item.t_s if isinstance(item, Frame) and not source.live else item.captured_s
+                    order_s = _order_s(item, source)
                     if not self._handoff.put(lane, Delivery(item, intake.note(item)), order_s, droppable=is_frame):
                         break
-            self._handoff.put(lane, Delivery(None, intake.ledger()), float("-inf"), droppable=False)
+            end_s = source.end_place if isinstance(source, ReplaySource) else float("-inf")
+            self._handoff.put(lane, Delivery(None, intake.ledger()), end_s, droppable=False)
         except BaseException as raised:  # a thread's outermost: handed to the thread that analyses
             error = raised
         self._handoff.finish(lane, error)
 
     def _items(self, source: Source) -> Generator[Item, None, None]:
-        items: Iterator[Item] = source.items() if isinstance(source, ReconnectingSource) else source.frames()
+        items: Iterator[Item]
+        items = source.items() if isinstance(source, ReconnectingSource | ReplaySource) else source.frames()
         stage = "receive" if source.live else "decode"
         try:
             while True:
@@ -117,3 +120,10 @@ class Readers:
         finally:
             if isinstance(items, Generator):
                 items.close()
+
+
+def _order_s(item: Item, source: Source) -> float:
+    """See ``Handoff.put``. A replay says itself in which order its session took the sources."""
+    if isinstance(item, Frame) and not source.live and not isinstance(source, ReplaySource):
+        return item.t_s
+    return item.captured_s

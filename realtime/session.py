@@ -6,19 +6,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from tsfmicro import __version__
 from tsfmicro.errors import SourceLostError
 from tsfmicro.landmarks import LandmarkDetector
+from tsfmicro.realtime.analyzer import Closing
 from tsfmicro.realtime.events import Event, SessionEnd, SessionStart
 from tsfmicro.realtime.ledger import Ledger, total
 from tsfmicro.realtime.naming import name
 from tsfmicro.realtime.pipeline import EventRecogniser, Observation, PipelineSpec, Step, Tally
 from tsfmicro.realtime.readers import Delivery, Readers
 from tsfmicro.realtime.recognise import Recogniser
+from tsfmicro.realtime.recording.replay import NoDetector, RecordedWatch, ReplaySource
 from tsfmicro.realtime.sinks import EventSink
 from tsfmicro.realtime.source_run import Limits, SourceRun
 from tsfmicro.realtime.sources import Source
@@ -30,7 +32,7 @@ from tsfmicro.values import Frame
 
 _LOOK_UP_S = 0.1
 """How often a wait for frames looks up for an interruption: nobody waits for Ctrl-C."""
-_KEPT_EVENTS = 10_000
+_KEPT_EVENTS = 1_000
 """Movements remembered for the summary: a month must not cost more memory than a day."""
 
 
@@ -40,6 +42,8 @@ class Outputs:
 
     sinks: list[EventSink] = field(default_factory=list)
     viewers: list[Viewer] = field(default_factory=list)
+    keep: Callable[[Closing], None] | None = None
+    """Given every movement as it was seen, before its event."""
 
     def close(self) -> None:
         """Close every one, in order; one that cannot be closed does not keep the others open."""
@@ -130,7 +134,7 @@ class Session:
             self._emit([start], outputs)
             self._runs = []
             for source in sources:
-                self._runs.append(self._begin(source))
+                self._runs.append(self._begin(source, outputs))
             readers.start()
             reason, stopped = self._analyse(readers, outputs)
         except KeyboardInterrupt as interrupt:
@@ -151,9 +155,13 @@ class Session:
             raise stopped
         return Summary(self._tally(), wall_s, reason, tuple(self._kept), self._ledger(), self.reports())
 
-    def _begin(self, source: Source) -> SourceRun:
-        detector = self._detector()
-        recogniser = EventRecogniser(source.name, detector, self._recogniser, self._spec, self._clock)
+    def _begin(self, source: Source, outputs: Outputs) -> SourceRun:
+        replayed = isinstance(source, ReplaySource)
+        detector = NoDetector() if replayed else self._detector()
+        watch = RecordedWatch() if replayed else None
+        recogniser = EventRecogniser(
+            source.name, detector, self._recogniser, self._spec, self._clock, watch, outputs.keep
+        )
         return SourceRun(source, detector, recogniser, self._limits)
 
     def _analyse(self, readers: Readers, outputs: Outputs) -> tuple[str, SourceLostError | None]:
@@ -237,7 +245,7 @@ class Session:
             self._emit(step.events, outputs)
             # Viewers see frames; what came between two of them comes with the second.
             unseen = self._unseen.pop(number, [])
-            seen = Step(step.frame, step.faces, (*unseen, *step.events)) if unseen else step
+            seen = replace(step, events=(*unseen, *step.events)) if unseen else step
             for viewer in outputs.viewers:
                 viewer.see(seen)
 

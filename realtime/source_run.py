@@ -14,6 +14,7 @@ from tsfmicro.landmarks import LandmarkDetector
 from tsfmicro.realtime.events import Event, MeApex, MeEnd, MeStart, SourceLost, SourceRestored, Stats
 from tsfmicro.realtime.ledger import Ledger
 from tsfmicro.realtime.pipeline import EventRecogniser, Observation, Step
+from tsfmicro.realtime.recording.replay import ReplaySource
 from tsfmicro.realtime.sources import Source
 from tsfmicro.realtime.sources.reconnect import Lost, Restored
 from tsfmicro.realtime.stage_clock import Histogram
@@ -61,6 +62,7 @@ class SourceRun:
         self.reason: str | None = None
         """Why it ended, as in ``session.end``; None while it runs."""
         self._live = source.live
+        self._replayed = isinstance(source, ReplaySource)
         self._detector = detector
         self._recogniser = recogniser
         self._limits = limits
@@ -75,7 +77,9 @@ class SourceRun:
 
     @property
     def ledger(self) -> Ledger:
-        """What became of the frames so far."""
+        """What became of the frames so far; of a recorded session, what became of them then."""
+        if self._replayed:
+            return self._books
         return replace(self._books, analysed=self._analysed, dropped=self._dropped, late=self._late)
 
     def update(self, books: Ledger, dropped: int) -> None:
@@ -117,7 +121,7 @@ class SourceRun:
             compute_s = max(0.0, self._now_s() - observed.frame.captured_s)
             self._latency.add(compute_s * 1e3)
             self._late += self._fps is not None and compute_s > 1 / self._fps
-        return Step(observed.frame, observed.faces, self._completed(events, compute_s))
+        return Step(observed.frame, observed.faces, self._completed(events, compute_s), observed.sight)
 
     def _tell_rate(self) -> None:
         """Once: a rate at which no micro-expression can be told from other movements."""

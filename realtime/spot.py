@@ -98,6 +98,8 @@ class Finished:
     """False where the movement did not come back in time, or the face or stream ended first."""
     samples: tuple[FaceSample, ...]
     """Everything from the anchor to the confirmation, in order."""
+    traces: Float64Array
+    """(N, R) displacement of each of them against the first, by region, percent of the inter-ocular distance."""
     confirmed: Moment
 
     def sample_at(self, moment: Moment) -> FaceSample:
@@ -250,6 +252,7 @@ class FaceSpotter:
                 score=candidate.score,
                 returned=course.offset is not None,
                 samples=samples,
+                traces=np.stack(candidate.traces),
                 confirmed=samples[last].moment,
             )
         ]

@@ -95,7 +95,7 @@ class HindsightVideo:
     def see(self, step: Step) -> None:
         """Queue a frame and write those that are old enough."""
         self._learn(step.events)
-        self._waiting.append(step)
+        self._waiting.append(Step(step.frame, step.faces, ()))  # without its sight: seconds of crops are much memory
         while self._waiting and self._waiting[0].frame.t_s < step.frame.t_s - self._lookback_s:
             self._write(self._waiting.popleft())
 

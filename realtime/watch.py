@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from tsfmicro.align import AlignSpec, interocular_distance_px
 from tsfmicro.landmarks import LandmarkDetector
@@ -37,8 +38,20 @@ class Sight:
     """By identity, ascending."""
 
 
+class Watch(Protocol):
+    """Turns the frames of one source into sights."""
+
+    def look(self, frame: Frame, closely: bool) -> Sight:
+        """Take the next frame; ``closely`` while a movement is being followed."""
+        ...
+
+    def forget(self) -> tuple[tuple[int, Moment], ...]:
+        """Give up every identity; each with the last frame it was seen in."""
+        ...
+
+
 class FaceWatch:
-    """Turns the frames of one source into sights.
+    """Finds the faces now and then, and follows them in every frame.
 
     Args:
         detector: finds the faces; closed by its owner, not here.

@@ -131,7 +131,7 @@ def test_limits(prompt: Prompt, clip: Path, words: tuple[object, ...], frames: i
 def test_several_sources_are_one_run(prompt: Prompt, clip: Path) -> None:
     records = prompt.live(clip, clip, "--spot-only", "--max-frames", 3).records
     assert [record["seq"] for record in records] == list(range(len(records)))
-    assert records[0]["sources"] == [str(clip), str(clip)]
+    assert records[0]["sources"] == [str(clip), f"{clip} #2"]
     assert records[-1]["frames"] == 6
 
 

@@ -1,18 +1,22 @@
-"""Scenarios ``live`` and ``soak``: real sessions on a short clip; the clock is ours where time matters."""
+"""Scenarios of the live path: real sessions on a short clip; the clock is ours where time matters."""
 
 from __future__ import annotations
 
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.running import Prompt
+from tsfmicro.benchmarks.coldstart import ColdStartError, run_coldstart
 from tsfmicro.benchmarks.live import run_live
+from tsfmicro.benchmarks.offline import run_offline
 from tsfmicro.benchmarks.paced import LoopedClip, PacedClip
 from tsfmicro.benchmarks.soak import Sample, run_soak
 from tsfmicro.benchmarks.stages import write_demo
+from tsfmicro.benchmarks.streams import run_streams
 from tsfmicro.values import Frame
 
 
@@ -92,11 +96,62 @@ def test_a_soak_watches_what_the_process_holds(clip: Path, tmp_path: Path, paced
     json.dumps(row, allow_nan=False)
 
 
+class Machine:
+    """Takes so many sources in time; beyond, it drops or is late."""
+
+    def __init__(self, capacity: int, fails: dict[str, Any]) -> None:
+        self.capacity, self.fails, self.asked = capacity, fails, list[int]()
+
+    def __call__(self, clips: list[Path], fps: float, *_: object) -> dict[str, Any]:
+        self.asked.append(len(clips))
+        row = {"sources": len(clips), "fps": fps, "captured": 3000, "dropped": 3, "p99_ms": 30.0 + len(self.asked) / 99}
+        return row | self.fails if len(clips) > self.capacity else row
+
+
+@pytest.mark.parametrize("fails", [{"p99_ms": 33.4}, {"p99_ms": None}, {"dropped": 4}])
+def test_streams_goes_on_until_a_number_does_not_hold(fails: dict[str, Any]) -> None:
+    machine = Machine(2, fails)
+    rows = list(run_streams(Path("clip.mp4"), 30.0, 45.0, 5.0, 3, None, machine))
+    assert [(row["sources"], row["holds"], row["repeats"]) for row in rows] == [
+        (1, True, 3),
+        (2, True, 3),
+        (3, False, 1),
+    ]
+    assert machine.asked == [1, 1, 1, 2, 2, 2, 3]
+    assert rows[1]["p99_ms"] == pytest.approx(30.0 + 6 / 99)  # the worst of the repeats
+
+
+def test_offline_reads_every_frame_and_reports_the_clips_own_rate(clip: Path) -> None:
+    (row,) = run_offline([clip], rounds=1, recogniser=None)
+    assert (row["clip"], row["frames"], row["faces"]) == ("demo.mp4", 7, 1)
+    assert row["fps_of_clip"] == pytest.approx(60.0, rel=0.01)
+    assert row["frames_per_s"] == pytest.approx(7 / row["wall_s"], rel=0.02)
+    assert row["times_real_time"] == pytest.approx(row["frames_per_s"] / 60, rel=0.02)
+    assert row["stages"]["spot"]["count"] > 0
+
+
+def test_a_cold_start_passes_its_steps_in_order(clip: Path) -> None:
+    first, again = run_coldstart(clip, rounds=2)
+    steps = ["interpreter_s", "imports_s", "bundle_verified_s", "recogniser_loaded_s", "first_face_s"]
+    for row in (first, again):
+        times_s = [row[step] for step in steps]
+        assert times_s == sorted(times_s) and times_s[0] > 0
+    assert again["rounds"] == 1
+
+
+def test_a_process_that_fails_is_no_measurement(tmp_path: Path) -> None:
+    with pytest.raises(ColdStartError, match="ended with"):
+        run_coldstart(tmp_path / "nowhere.mp4", rounds=2)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
         (["live", "nowhere.mp4"], 3, "nowhere.mp4 is no file"),
         (["soak", "nowhere.mp4"], 3, "nowhere.mp4 is no file"),
+        (["offline", "nowhere.mp4"], 3, "nowhere.mp4 is no file"),
+        (["coldstart", "nowhere.mp4"], 3, "nowhere.mp4 is no file"),
+        (["streams", "--duration", "20"], 2, "too few frames for a p99"),
         (["live", "--duration", "5", "--warm-up", "5"], 2, "nothing would be counted"),
     ],
 )

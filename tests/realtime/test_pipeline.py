@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -20,6 +20,7 @@ from tsfmicro.intervals import iou
 from tsfmicro.landmarks import FaceMeshDetector
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.realtime import pipeline
+from tsfmicro.realtime.analyzer import Closing
 from tsfmicro.realtime.event_json import dumps, to_record
 from tsfmicro.realtime.events import Event, FaceLost, FaceNew, MeEnd, MeRejected, MeStart, Stats
 from tsfmicro.realtime.gates import GateSpec
@@ -75,6 +76,7 @@ class FakeAnalyzer:
         spot: SpotSpec,
         gates: GateSpec,
         recogniser: Recogniser | None,
+        keep: Callable[[Closing], None] | None = None,
     ) -> None:
         self.face_id, self.align, self.spot = face_id, align, spot
         self.samples: list[FaceSample] = []

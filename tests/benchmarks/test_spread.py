@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from tsfmicro.benchmarks.statistics import histogram, percentiles, slope
+from tsfmicro.benchmarks.spread import histogram, percentiles, slope
 
 
 def test_percentiles_are_nearest_ranks() -> None:
