@@ -18,6 +18,7 @@ from tsfmicro.benchmarks.model_page import model_figures
 from tsfmicro.benchmarks.objectives import parse_objective
 from tsfmicro.benchmarks.outcome import Slo, finish
 from tsfmicro.benchmarks.stages import run_stages
+from tsfmicro.benchmarks.training_page import training_figures
 from tsfmicro.bundle import default_bundle_path, read_bundle
 from tsfmicro.errors import BackendError, UsageError
 from tsfmicro.models.config import SIZES
@@ -153,6 +154,17 @@ def model_page(
 ) -> None:
     """Write the table of the model family from the committed results."""
     _fill(document, model_figures(results))
+
+
+@app.command(epilog="Example:\n\n    tsf-bench training-page")
+def training_page(
+    document: Annotated[Path, typer.Argument(help="Document with the marks of the figures.")] = Path(
+        "docs/training.md"
+    ),
+    results: Annotated[Path, typer.Option(help="Folder of committed results.")] = Path("benchmarks/results"),
+) -> None:
+    """Write the figures of the training page from the committed results."""
+    _fill(document, training_figures(results))
 
 
 def _fill(document: Path, block: str) -> None:
