@@ -47,9 +47,9 @@ def training_figures(results: Path) -> str:
         f"bootstrap that draws people. {spec['epochs']} epoch fixed in advance, batch {spec['batch']}, AdamW "
         f"{spec['learning_rate']:g}, weight decay {spec['weight_decay']:g}, begun from "
         f"the parts of `{start['bundle']}` ({start['network']}) that the network has. That bundle learned from "
-        f"{_people(start)}. Before, it named {_plain(before['accuracy'])} of {before['pairs']} pairs of {before['people']} "
-        f"people it had not seen, at {before['amplitude_percent_iod']:g} % of the inter-ocular distance "
-        "(`portrait_only.json`).",
+        f"{_people(start)}. Before, it named {_plain(before['accuracy'])} of {before['pairs']} pairs of "
+        f"{before['people']} people it had not seen, at "
+        f"{before['amplitude_percent_iod']:g} % of the inter-ocular distance (`portrait_only.json`).",
         "",
         "| `--size` | batch | plain float32 loop, pairs a processor second | `--precision bf16` | processor ratio | "
         "ratio by the clock | rounds |",

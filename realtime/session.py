@@ -19,7 +19,7 @@ from tsfmicro.realtime.ledger import Ledger, total
 from tsfmicro.realtime.naming import name
 from tsfmicro.realtime.pipeline import EventRecogniser, Observation, PipelineSpec, Step, Tally
 from tsfmicro.realtime.readers import Delivery, Readers
-from tsfmicro.realtime.recognise import Recogniser
+from tsfmicro.realtime.recognise import Namer
 from tsfmicro.realtime.recording.replay import NoDetector, RecordedWatch, ReplaySource
 from tsfmicro.realtime.sinks import EventSink
 from tsfmicro.realtime.source_run import Limits, SourceRun
@@ -88,7 +88,7 @@ class Session:
     def __init__(
         self,
         detector: Callable[[], LandmarkDetector],
-        recogniser: Recogniser | None,
+        recogniser: Namer | None,
         model: Mapping[str, Any] | None,
         limits: Limits,
         clock: StageClock,

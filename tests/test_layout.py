@@ -131,7 +131,12 @@ def test_wheel_has_the_demonstration_bundle(wheel: zipfile.ZipFile) -> None:
     assert files <= set(wheel.namelist())
 
 
-WITH_TORCH = ("tsfmicro.models", "tsfmicro.runners.torch_runner", *(f"tsfmicro.{f}" for f in MAPPED if f != "realtime"))
+WITH_TORCH = (
+    "tsfmicro.models",
+    "tsfmicro.runners.torch_runner",
+    "tsfmicro.runners.torch_window",
+    *(f"tsfmicro.{f}" for f in MAPPED if f != "realtime"),
+)
 IMPORT_ALL = """
 import importlib, sys
 for name in sys.argv[1:]:

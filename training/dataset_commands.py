@@ -90,6 +90,12 @@ def synthetic(
         tuple[float, float],
         typer.Option(metavar="LOW HIGH", help="Of the movements, percent of the inter-ocular distance."),
     ] = USUAL.amplitude_percent_iod,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            help="Write every frame from onset to offset at this rate, for FDP, not just two.", min=10, max=1000
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same corpus.", min=0)] = 0,
 ) -> None:
     """Write a corpus of synthetic micro-expressions that loso reads as a CSV of clips."""
@@ -104,6 +110,7 @@ def synthetic(
         classes=protocol_of(SYNTHETIC_PROTOCOL).classes,
         seed=seed,
         spec=replace(USUAL, amplitude_percent_iod=amplitude),
+        fps=fps,
     )
     real = min(people, len(photographed))
     typer.echo(

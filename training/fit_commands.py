@@ -12,7 +12,7 @@ from tsfmicro.bundle import read_bundle
 from tsfmicro.errors import UsageError
 from tsfmicro.training.crops.cache import CropCache, open_cache
 from tsfmicro.training.loso.deploy import deploy, read_run, require_deployable
-from tsfmicro.training.loso.networks import device_of, model_config, network_maker, pretraining_note
+from tsfmicro.training.loso.networks import device_of, model_config, network_maker, pretraining_note, require_views
 from tsfmicro.training.loso.run import Plan
 from tsfmicro.training.loso.samples import load_samples
 from tsfmicro.training.loso.spec import LosoSpec
@@ -44,6 +44,7 @@ def fit(
     plan = _plan(run, result, crops, pretraining_note(start))
     samples = load_samples(crops)
     config = model_config(plan.spec, len(samples.classes))
+    require_views(config, crops.index)
     words = ["tsf-train", "fit", run.name, "--out", out.name, *(["--init", start.path.name] if start else [])]
     done = deploy(
         run,

@@ -27,7 +27,14 @@ from tsfmicro.training.dataset_commands import (
     RootOption,
 )
 from tsfmicro.training.loso.cross import cross_plan, run_cross
-from tsfmicro.training.loso.networks import device_of, model_config, network_maker, pretraining_note
+from tsfmicro.training.loso.networks import (
+    device_of,
+    model_config,
+    network_maker,
+    pretraining_note,
+    require_views,
+    window_of,
+)
 from tsfmicro.training.loso.result import write_result
 from tsfmicro.training.loso.run import Plan, begin
 from tsfmicro.training.loso.run import run as run_all
@@ -79,9 +86,12 @@ def loso(
     classes = protocol_of(protocol).classes
     spec = training.spec(len(classes), mode)
     start = None if training.init is None else read_bundle(training.init)
-    make_network = network_maker(model_config(spec, len(classes)), classes, start)
+    config = model_config(spec, len(classes))
+    make_network = network_maker(config, classes, start)
     console = Console(stderr=True)
-    audited, crops = prepared(dataset, root, protocol, cache or out / "crops", exclude_list, layout, faces, workers)
+    audited, crops = prepared(
+        dataset, root, protocol, cache or out / "crops", exclude_list, layout, faces, workers, window_of(config)
+    )
     samples = load_samples(crops)
     plan = Plan(spec, crops.index, pretraining_note(start))
     begin(out, plan)
@@ -112,7 +122,10 @@ def cross(
     spec = training.spec(len(protocol_of(learn_from.index.protocol_id).classes))
     plan = cross_plan(spec, learn_from.index, try_on.index, pretraining_note(start))
     seen, unseen = load_samples(learn_from), load_samples(try_on)
-    make_network = network_maker(model_config(spec, len(seen.classes)), seen.classes, start)
+    config = model_config(spec, len(seen.classes))
+    require_views(config, learn_from.index)
+    require_views(config, try_on.index)
+    make_network = network_maker(config, seen.classes, start)
     with _counted("seed", Console(stderr=True)) as on_seed:
         found = run_cross(out, plan, seen, unseen, make_network, device=target, on_seed=on_seed)
     _say(found, training)

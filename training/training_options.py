@@ -11,10 +11,14 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from tsfmicro.errors import UsageError
+from tsfmicro.models.fdp.config import LossWeights
 from tsfmicro.training.choice import Fusion, FusionOption, JudgementOption, Model, ModelOption, Size, SizeOption
 from tsfmicro.training.loso.spec import DOCUMENTED, DOCUMENTED_3C, LosoSpec, Mode, Precision, Select
 
 _DEFAULTS = LosoSpec()
+_FDP_RATE, _FDP_DECAY = 1e-4, 1e-3
+"""Learning rate and weight decay of FDP's released program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,23 @@ class TrainingOptions:
     option: JudgementOption = None
     init: Annotated[Path | None, typer.Option(help="Bundle to fine-tune, said in every report.")] = None
     batch: Annotated[int, typer.Option(min=1)] = _DEFAULTS.batch
-    learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = _DEFAULTS.learning_rate
+    learning_rate: Annotated[
+        float | None, typer.Option(help=f"Of AdamW. Not named: {_DEFAULTS.learning_rate:g}, for fdp {_FDP_RATE:g}.")
+    ] = None
     weight_decay: Annotated[
         float | None,
         typer.Option(
-            min=0, help=f"Of AdamW. Not named: {DOCUMENTED[0]}, with three classes {DOCUMENTED_3C[0]}, as released."
+            min=0,
+            help=f"Of AdamW. Not named: {DOCUMENTED[0]}, with three classes {DOCUMENTED_3C[0]}, "
+            f"for fdp {_FDP_DECAY:g}, as released.",
         ),
     ] = None
+    order_weight: Annotated[float, typer.Option(min=0, help="Of the order of frames in FDP's loss.")] = (
+        _DEFAULTS.loss.order
+    )
+    image_weight: Annotated[float, typer.Option(min=0, help="Of the dynamic image in FDP's loss.")] = (
+        _DEFAULTS.loss.dynamic_image
+    )
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu"
     precision: Annotated[Precision, typer.Option(help="Of training; evaluation is fp32.")] = _DEFAULTS.precision
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the network.")] = 1
@@ -60,7 +74,12 @@ class TrainingOptions:
         Raises:
             UsageError: if nothing can be trained with it.
         """
-        weight_decay, augment = DOCUMENTED_3C if classes == 3 else DOCUMENTED
+        usual_rate = _DEFAULTS.learning_rate
+        usual_decay, augment = DOCUMENTED_3C if classes == 3 else DOCUMENTED
+        if self.model is Model.FDP:
+            if self.precision is Precision.BF16:
+                raise UsageError("--precision bf16 rounds away what differs between frames; train fdp in fp32")
+            usual_rate, usual_decay = _FDP_RATE, _FDP_DECAY
         return LosoSpec(
             mode=mode,
             select=self.select,
@@ -72,8 +91,9 @@ class TrainingOptions:
             fusion=self.fusion.value,
             size=self.size.value,
             options=tuple(self.option or ()),
-            learning_rate=self.learning_rate,
-            weight_decay=weight_decay if self.weight_decay is None else self.weight_decay,
+            loss=LossWeights(order=self.order_weight, dynamic_image=self.image_weight),
+            learning_rate=usual_rate if self.learning_rate is None else self.learning_rate,
+            weight_decay=usual_decay if self.weight_decay is None else self.weight_decay,
             batch=self.batch,
             precision=self.precision,
             augment=augment,

@@ -9,17 +9,18 @@ import torch
 
 from tsfmicro.bundle import WEIGHTS_FILE, Bundle
 from tsfmicro.errors import BackendError, UsageError
-from tsfmicro.models.config import ModelConfig
-from tsfmicro.models.interface import Network
-from tsfmicro.models.network import build
+from tsfmicro.models.card import AnyConfig
+from tsfmicro.models.fdp.config import FdpConfig
+from tsfmicro.models.recogniser import AnyNetwork, build_any
 from tsfmicro.training.choice import Fusion, Model, Size, network_config
+from tsfmicro.training.crops.cache import CacheIndex
 from tsfmicro.training.loso.learn import MakeNetwork
 from tsfmicro.training.loso.spec import LosoSpec
 
 _LAST_LAYER = "head.classify."
 
 
-def model_config(spec: LosoSpec, classes: int) -> ModelConfig:
+def model_config(spec: LosoSpec, classes: int) -> AnyConfig:
     """The network of a run.
 
     Raises:
@@ -28,7 +29,26 @@ def model_config(spec: LosoSpec, classes: int) -> ModelConfig:
     return network_config(Model(spec.model), Fusion(spec.fusion), Size(spec.size), list(spec.options), classes)
 
 
-def network_maker(config: ModelConfig, labels: tuple[str, ...], start: Bundle | None) -> MakeNetwork:
+def window_of(config: AnyConfig) -> int | None:
+    """Frames of the windows a network looks at; None where it looks at onset and apex."""
+    return config.frames if isinstance(config, FdpConfig) else None
+
+
+def require_views(config: AnyConfig, index: CacheIndex) -> None:
+    """Check that a cache holds what the network looks at.
+
+    Raises:
+        UsageError: if it holds pairs for FDP, windows for another network, or windows of another length.
+    """
+    needs = window_of(config)
+    holds = index.views if index.is_of_windows else None
+    if needs != holds:
+        has, wanted = ("onset and apex" if n is None else f"windows of {n} frames" for n in (holds, needs))
+        option = "" if needs is None else f" --window {needs}"
+        raise UsageError(f"the crops are {has}, {config.model} takes {wanted}; cut them with tsf-train prepare{option}")
+
+
+def network_maker(config: AnyConfig, labels: tuple[str, ...], start: Bundle | None) -> MakeNetwork:
     """Builds the network, with the weights of ``start`` where there is one.
 
     Another fusion of the same network gives the parts that both have. The last layer of ``start`` is taken along only
@@ -38,7 +58,7 @@ def network_maker(config: ModelConfig, labels: tuple[str, ...], start: Bundle | 
         UsageError: if ``start`` is another network.
     """
     if start is None:
-        return lambda: build(config)
+        return lambda: build_any(config)
     card = start.manifest.model
     if (card.name, card.size, card.options) != (config.model, config.size, config.options):
         raise UsageError(
@@ -46,7 +66,7 @@ def network_maker(config: ModelConfig, labels: tuple[str, ...], start: Bundle | 
             f"{config.size} {config.fusion}: name another --size, or leave --init out"
         )
     with torch.device("meta"):
-        has = frozenset(build(config).state_dict())
+        has = frozenset(build_any(config).state_dict())
     keeps_last = start.manifest.labels == labels
     weights = {
         name: torch.from_numpy(np.array(tensor))
@@ -54,8 +74,8 @@ def network_maker(config: ModelConfig, labels: tuple[str, ...], start: Bundle | 
         if name in has and (keeps_last or not name.startswith(_LAST_LAYER))
     }
 
-    def make() -> Network:
-        network = build(config)
+    def make() -> AnyNetwork:
+        network = build_any(config)
         network.load_state_dict({**network.state_dict(), **weights})
         return network
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tsfmicro.errors import UsageError
+from tsfmicro.models.fdp.config import LossWeights
 
 STAMP = "test-selected upper bound, not comparable"
 """On every output of the paper mode: each fold's epoch was chosen by looking at the person it is tested on."""
@@ -72,6 +73,8 @@ class LosoSpec:
     fusion: str = "late"
     options: tuple[str, ...] = ()
     """Judgement calls of the network, ``NAME=VALUE`` each."""
+    loss: LossWeights = field(default_factory=LossWeights)
+    """Parts of FDP's joint loss; TSFmicro and MMNet have cross-entropy alone."""
     learning_rate: float = 8e-4
     weight_decay: float = DOCUMENTED[0]
     batch: int = 32
@@ -106,11 +109,12 @@ class LosoSpec:
             options=tuple(values["options"]),
             precision=Precision(values["precision"]),
             augment=AugmentSpec(**values["augment"]),
+            loss=LossWeights(**values["loss"]),
             **rest,
         )
 
 
-_CONVERTED = frozenset({"mode", "select", "seeds", "options", "precision", "augment"})
+_CONVERTED = frozenset({"mode", "select", "seeds", "options", "precision", "augment", "loss"})
 
 
 def derived_seed(*parts: object) -> int:

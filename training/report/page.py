@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from tsfmicro.labels import protocol
+from tsfmicro.models.card import FDP_NAME
 from tsfmicro.training.published import published
 
 _STYLE = """
@@ -91,7 +92,8 @@ def _about(result: dict[str, Any]) -> str:
 
 
 def _network(spec: dict[str, Any]) -> str:
-    return ", ".join([spec["model"], spec["size"], f"fusion {spec['fusion']}", *spec["options"]])
+    fusion = [] if spec["model"] == FDP_NAME else [f"fusion {spec['fusion']}"]
+    return ", ".join([spec["model"], spec["size"], *fusion, *spec["options"]])
 
 
 def _learned_from(result: dict[str, Any]) -> str:

@@ -70,6 +70,8 @@ def _inside(bundle: Bundle, samples: Samples) -> list[FigureOnPage]:
         raise UsageError(
             f"{bundle.path} answers with {manifest.labels}, the run with {samples.classes}; name its own bundle"
         )
+    if manifest.model.reads_windows:
+        raise UsageError(f"{bundle.path} looks at windows, which have no Grad-CAM here; leave --bundle out")
     fused, labels = load_fused(bundle), samples.labels.tolist()
     whose = f"of {manifest.name}, which has seen these people"
     figures = []

@@ -49,10 +49,11 @@ def attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = N
 
 
 def init_linear(module: nn.Module) -> None:
-    """Truncated normal weights and zero bias for a Linear; leaves everything else as torch made it."""
+    """Truncated normal weights and zero bias, if any, for a Linear; leaves everything else as torch made it."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=INIT_STD)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 class DropPath(nn.Module):

@@ -24,7 +24,7 @@ from tsfmicro.training.crops.prepare import faces_for, index_of, prepare
 from tsfmicro.training.datasets.audit import audit
 from tsfmicro.training.datasets.load import load
 from tsfmicro.training.fixtures import casme2, others
-from tsfmicro.values import Frame, UInt8Array
+from tsfmicro.values import CropPair, Frame, UInt8Array
 
 TINY = PreprocessSpec(align=AlignSpec(size_px=32, iod_px=14, eye_row_px=11))
 
@@ -140,15 +140,18 @@ def test_faces_follow_the_frames_where_nothing_is_asked(tree: Path, tmp_path: Pa
 def test_a_face_is_found_and_placed(faces: Faces) -> None:
     portrait = np.ascontiguousarray(pictures.astronaut())
     cropper = make_cropper(faces, PreprocessSpec())
-    pair = cropper(portrait, portrait)
-    assert pair.onset.shape == (224, 224, 3)
+    first, second = cropper([portrait, portrait])
+    assert first.shape == (224, 224, 3)
     if faces is Faces.MTCNN:
-        assert (pair.onset == pair.apex).all()
+        assert (first == second).all()
     else:
-        assert np.abs(pair.onset.astype(int) - pair.apex).mean() < 1.0
-    assert pair.onset.std() > 30
+        assert np.abs(first.astype(int) - second).mean() < 1.0
+    assert first.std() > 30
+    nobody = np.zeros((240, 320, 3), np.uint8)
     with pytest.raises(SourceError, match="no face found in the onset frame"):
-        cropper(np.zeros((240, 320, 3), np.uint8), portrait)
+        cropper([nobody, portrait])
+    with pytest.raises(SourceError, match="no face found in the first frame"):
+        cropper([nobody, portrait, portrait])
 
 
 def test_training_crops_are_those_of_the_live_loop() -> None:
@@ -157,7 +160,7 @@ def test_training_crops_are_those_of_the_live_loop() -> None:
     turn = cv2.getRotationMatrix2D((220.0, 150.0), 1.5, 1.01) + np.array([[0, 0, 2.3], [0, 0, -1.6]])
     apex = np.asarray(cv2.warpAffine(onset, turn, (512, 512), borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
     spec = PreprocessSpec()
-    prepared = make_cropper(Faces.LANDMARKS, spec)(onset, apex)
+    prepared = CropPair(*make_cropper(Faces.LANDMARKS, spec)([onset, apex]))
     samples = []
     for index, pixels in enumerate((onset, apex)):
         with FaceMeshDetector(max_faces=1) as detector:
@@ -170,7 +173,7 @@ def test_training_crops_are_those_of_the_live_loop() -> None:
     for one, other in ((prepared.onset, live.onset), (prepared.apex, live.apex)):
         assert np.abs(one.astype(int) - other).max() <= 2
     # And the alignment is at work: unaligned, the head's motion alone would differ far more.
-    unaligned = make_cropper(Faces.DATASET, spec)(onset, apex)
+    unaligned = CropPair(*make_cropper(Faces.DATASET, spec)([onset, apex]))
     held = np.abs(prepared.apex.astype(int) - prepared.onset)[60:160, 60:160].mean()
     assert held < 0.5 * np.abs(unaligned.apex.astype(int) - unaligned.onset).mean()
 
