@@ -21,6 +21,7 @@ from tsfmicro.benchmarks.outcome import Slo, finish
 from tsfmicro.benchmarks.spotting import commands as spotting_commands
 from tsfmicro.benchmarks.spotting.page import spotting_figures
 from tsfmicro.benchmarks.stages import run_stages
+from tsfmicro.benchmarks.training_page import training_figures
 from tsfmicro.bundle import WEIGHTS_FILE, default_bundle_path, read_bundle
 from tsfmicro.errors import BackendError, UsageError
 from tsfmicro.models.config import SIZES
@@ -202,6 +203,17 @@ def model_page(
 ) -> None:
     """Write the table of the model family from the committed results."""
     _fill(document, model_figures(results))
+
+
+@app.command(epilog="Example:\n\n    tsf-bench training-page")
+def training_page(
+    document: Annotated[Path, typer.Argument(help="Document with the marks of the figures.")] = Path(
+        "docs/training.md"
+    ),
+    results: Annotated[Path, typer.Option(help="Folder of committed results.")] = Path("benchmarks/results"),
+) -> None:
+    """Write the figures of the training page from the committed results."""
+    _fill(document, training_figures(results))
 
 
 @app.command(epilog="Example:\n\n    tsf-bench export-page")
