@@ -18,6 +18,7 @@ from tsfmicro.realtime.confidence import Scorer, features_of, shipped_scorer
 from tsfmicro.realtime.events import SAME_MOVEMENT
 from tsfmicro.realtime.samples import FaceSample
 from tsfmicro.realtime.spot import Finished
+from tsfmicro.values import Float64Array
 
 LOW_CONFIDENCE = "low_confidence"
 LEFT_TO_CONFIDENCE = frozenset({"too_weak", "too_strong", "blink", "head_motion", "speech"})
@@ -62,7 +63,7 @@ class GateSpec:
     max_mouth_range_percent_iod: float = 9.0
     """How much the opening of the mouth changes; beyond, it speaks."""
     max_light_step_percent: float = 4.0
-    """Change of the face's mean brightness between two frames."""
+    """Change of the face's mean brightness between two frames, beyond what is usual under a flickering lamp."""
     max_overlap: float = 0.25
     """Share of the face that another face's box covers; beyond, it may be the other one's movement."""
 
@@ -113,7 +114,7 @@ def examine(finished: Finished, onset_to_apex: Displacement, spec: GateSpec) -> 
     iod_px = min(s.iod_px for s in inside)
     turn_deg = max(max(abs(s.look.yaw_deg), abs(s.look.pitch_deg)) for s in inside)
     mouth_range = float(np.ptp([s.look.mouth_opening for s in inside]))
-    light_step = _light_step(inside)
+    light_step = _light_step(inside, finished.samples)
     overlap = max(s.overlap for s in inside)
     checks = {
         SAME_MOVEMENT: finished.overshadowed,
@@ -187,11 +188,19 @@ def _head_motion(samples: list[FaceSample]) -> tuple[float, float, float]:
     return max(shifts), max(rolls), max(zooms)
 
 
-def _light_step(samples: list[FaceSample]) -> float:
-    """Largest change of mean brightness from one frame to the next, percent."""
+def _light_step(samples: Sequence[FaceSample], around: Sequence[FaceSample]) -> float:
+    """Largest change of mean brightness from one frame to the next, percent, less twice the usual one.
+
+    A lamp that flickers changes the light in every frame; a jump is a change that stands out.
+    """
+    steps, usual = _light_steps(samples), _light_steps(around)
+    return max(0.0, float(steps.max()) - 2.0 * float(np.median(usual))) if steps.size else 0.0
+
+
+def _light_steps(samples: Sequence[FaceSample]) -> Float64Array:
     means = np.array([float(s.patch.grey.mean()) for s in samples])
-    steps = np.abs(np.diff(means)) / np.maximum(means[:-1], 1.0)
-    return float(steps.max()) * 100.0 if steps.size else 0.0
+    steps: Float64Array = 100.0 * np.abs(np.diff(means)) / np.maximum(means[:-1], 1.0)
+    return steps
 
 
 def _scale_and_angle(sample: FaceSample) -> tuple[float, float]:

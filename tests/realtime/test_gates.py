@@ -172,7 +172,14 @@ def test_slow_light_is_no_jump() -> None:
     samples = [make_sample(i, i / 50, brightness=100 + i) for i in range(51)]
     slow = verdict(make_finished(samples))
     assert slow.reasons == ()
-    assert slow.evidence["light_step_percent"] == pytest.approx(100 / 115)  # the onset is sample 15
+    assert slow.evidence["light_step_percent"] == 0.0  # as much as in every other frame
+
+
+@pytest.mark.parametrize(("flash", "reasons"), [(0, ()), (25, ("light_jump",))])
+def test_a_flickering_lamp_is_no_jump_and_hides_none(flash: int, reasons: tuple[str, ...]) -> None:
+    """Six per cent in every frame; a jump has to stand out from that."""
+    samples = [make_sample(i, i / 50, brightness=100 + 6 * (i % 2) + (flash if i == 20 else 0)) for i in range(51)]
+    assert verdict(make_finished(samples)).reasons == reasons
 
 
 def test_shift_is_relative_to_the_size_of_the_face() -> None:
