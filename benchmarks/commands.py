@@ -17,6 +17,7 @@ from tsfmicro.benchmarks.figures import figures, with_figures
 from tsfmicro.benchmarks.model_page import model_figures
 from tsfmicro.benchmarks.objectives import parse_objective
 from tsfmicro.benchmarks.outcome import Slo, finish
+from tsfmicro.benchmarks.provenance import digest_of
 from tsfmicro.benchmarks.stages import run_stages
 from tsfmicro.bundle import default_bundle_path, read_bundle
 from tsfmicro.errors import BackendError, UsageError
@@ -61,7 +62,7 @@ def event(
     row = row_of(results)
     digest = None if bundle is None else bundle.digest
     settings = {"seeds": seeds, "bundle": digest, "person": "the portrait the demonstration bundle was trained on"}
-    finish(json_file, "event", [row], settings, objectives)
+    finish(json_file, "event", [row], settings, objectives, {"bundle": digest})
 
 
 @app.command(epilog="Example:\n\n    tsf-bench stages demo: --json results.json")
@@ -76,7 +77,8 @@ def stages(
     objectives = [parse_objective(text) for text in slo or []]
     rows = run_stages(source, rounds, max_frames)
     settings = {"source": Path(source).name, "rounds": rounds, "max_frames": max_frames}
-    finish(json_file, "stages", rows, settings, objectives)
+    inputs = {"clips_sha256": {Path(source).name: digest_of(Path(source))}} if Path(source).is_file() else {}
+    finish(json_file, "stages", rows, settings, objectives, inputs)
 
 
 @app.command(epilog="Example:\n\n    tsf-bench models --json benchmarks/results/models.json")
