@@ -109,4 +109,5 @@ def _holm(tests: Sequence[float]) -> list[bool]:
 def _name(row: Mapping[str, Any]) -> str:
     """What a row is about: its words, and the numbers that were set and not measured."""
     keys = ("what", "clip", "backend", "model", "size", "fusion", "precision", "batch", "sources", "fps", "paced")
+    keys += ("axis", "faces_shown", "picture")
     return " ".join(f"{key}={row[key]}" if key != "what" else str(row[key]) for key in keys if key in row)
