@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tsfmicro.benchmarks import live_commands, reading
+from tsfmicro.benchmarks import live_commands, reading, scaling_commands
+from tsfmicro.benchmarks.benchmark_page import benchmark_figures
 from tsfmicro.benchmarks.event import ClipResult, row_of, run_clips
 from tsfmicro.benchmarks.figures import figures, with_figures
 from tsfmicro.benchmarks.model_page import model_figures
@@ -33,6 +34,7 @@ app = typer.Typer(
 
 reading.attach(app)
 live_commands.attach(app)
+scaling_commands.attach(app)
 
 
 @app.command(
@@ -155,6 +157,32 @@ def model_page(
 ) -> None:
     """Write the table of the model family from the committed results."""
     _fill(document, model_figures(results))
+
+
+@app.command(epilog="Example:\n\n    tsf-bench benchmark-page")
+def benchmark_page(
+    document: Annotated[Path, typer.Argument(help="Document with the marks of the figures.")] = Path(
+        "docs/benchmarks.md"
+    ),
+    results: Annotated[Path, typer.Option(help="Folder of committed results.")] = Path("benchmarks/results"),
+) -> None:
+    """Write the tables of every scenario from the committed results."""
+    _fill(document, benchmark_figures(results, document.parent / "plots"))
+
+
+@app.command(epilog="Example:\n\n    tsf-bench plots --results benchmarks/results --out docs/plots")
+def plots(
+    results: Annotated[Path, typer.Option(help="Folder of committed results.")] = Path("benchmarks/results"),
+    out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("docs/plots"),
+) -> None:
+    """Draw latency, stages and scaling from the committed results."""
+    from tsfmicro.benchmarks.plots import draw_all
+
+    drawn, missing = draw_all(results, out)
+    for path in drawn:
+        typer.echo(f"drew {path}")
+    for scenario in missing:
+        Console(stderr=True).print(f"no picture of {scenario}: {results / scenario}.json is not there", soft_wrap=True)
 
 
 def _fill(document: Path, block: str) -> None:

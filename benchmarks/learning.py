@@ -56,16 +56,22 @@ def run_training(size: str, batch: int, rounds: int, precision: Precision, devic
             ours_s.append(timed[1])
     ratios = [plain / ours for plain, ours in zip(plain_s, ours_s, strict=True)]
     return [
-        {"what": "plain float32 loop", "pairs_per_s": round(batch / median(plain_s), 3)},
-        {"what": f"tsf-train loso, {precision.value}", "pairs_per_s": round(batch / median(ours_s), 3)},
+        _row("plain float32 loop", batch, plain_s),
+        _row(f"tsf-train loso, {precision.value}", batch, ours_s),
         {
             "what": "ratio",
             "median": round(median(ratios), 3),
             "min": round(min(ratios), 3),
             "max": round(max(ratios), 3),
             "rounds": rounds,
+            "samples": {"ratio": [round(ratio, 4) for ratio in ratios]},
         },
     ]
+
+
+def _row(what: str, batch: int, steps_s: list[float]) -> dict[str, Any]:
+    rates = [round(batch / step_s, 4) for step_s in steps_s]
+    return {"what": what, "pairs_per_s": round(batch / median(steps_s), 3), "samples": {"pairs_per_s": rates}}
 
 
 def _random_samples(number: int) -> Samples:

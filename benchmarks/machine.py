@@ -45,6 +45,13 @@ def machine() -> dict[str, Any]:
     }
 
 
+def cores_granted() -> float:
+    """Cores this process may use: those it is bound to, or less where its control group says so."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = cpu_limit(_GROUPS, _own_groups())
+    return float(usable) if limit is None else min(float(usable), limit)
+
+
 def cpu_limit(root: Path, own: dict[str, str]) -> float | None:
     """CPUs that the control groups grant this process, the smallest along its way up; None where they set no limit.
 

@@ -1,7 +1,7 @@
 """Scenario ``scaling``: what grows with sources, faces, frame size and frame rate, and what many cameras need.
 
-Measured as far as this machine goes; beyond, modelled (``queueing``) from the measured service times, and the model held
-against every point that was measured.
+Measured as far as this machine goes; beyond, modelled (``queueing``) from the measured service times, and the model
+held against every point that was measured.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def run_scaling(
     folder: Path,
     plan: Plan,
     recogniser: Recogniser | None,
-    cores: int,
+    cores: float,
     live: Callable[..., dict[str, Any]] = run_live,
 ) -> Iterator[dict[str, Any]]:
     """Everything, row by row.
@@ -95,13 +95,11 @@ def run_scaling(
         session, ``sizing`` rows.
     """
     measured: list[tuple[Case, Service]] = []
-    rows: list[dict[str, Any]] = []
     for case in cases(clip, folder, plan):
         count, warm_up = round(plan.service_s * case.fps), round(_WARM_UP_S * case.fps)
         passes = [measure_service(case.clip, case.fps, count, warm_up, recogniser) for _ in range(plan.rounds)]
         measured.append((case, joined(passes)))
-        rows.append(_service_row(case, passes, measured[-1][1]))
-        yield rows[-1]
+        yield _service_row(case, passes, measured[-1][1])
     yield _growth("faces", "face", [(float(case.faces), service) for case, service in measured if case.axis == "faces"])
     pictures = [(_megapixels(service), service) for case, service in measured if case.axis in ("plain", "frame size")]
     yield _growth("frame size", "megapixel", pictures)
@@ -155,7 +153,7 @@ def _compared(
     sources: int,
     plan: Plan,
     recogniser: Recogniser | None,
-    cores: int,
+    cores: float,
     live: Callable[..., dict[str, Any]],
 ) -> dict[str, Any]:
     """A session as it was, and as the model has it."""

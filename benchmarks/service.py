@@ -33,9 +33,7 @@ class Service:
     picture: str
 
 
-def measure_service(
-    clip: Path, fps: float, frame_count: int, warm_up: int, recogniser: Recogniser | None
-) -> Service:
+def measure_service(clip: Path, fps: float, frame_count: int, warm_up: int, recogniser: Recogniser | None) -> Service:
     """Decode and analyse in turns, in one thread, so that neither takes anything from the other.
 
     Args:
@@ -72,8 +70,7 @@ def measure_service(
 def joined(passes: list[Service]) -> Service:
     """Several passes over one clip, one after the other."""
     decode_s, analysis_s, wall_s = (
-        np.concatenate([getattr(one, name) for one in passes])
-        for name in ("decode_s", "analysis_s", "analysis_wall_s")
+        np.concatenate([getattr(one, name) for one in passes]) for name in ("decode_s", "analysis_s", "analysis_wall_s")
     )
     faces = float(np.mean([one.faces_per_frame for one in passes]))
     return Service(decode_s, analysis_s, wall_s, faces, passes[0].picture)

@@ -43,7 +43,7 @@ def modelled(served: Served, warm_up_s: float) -> dict[str, Any]:
 
 
 def most_sources(service: Service, fps: float, cores: int) -> int:
-    """The largest number of cameras one process holds by the rule of scenario ``streams``, every repeat of the model."""
+    """The largest number of cameras one process holds in every repeat, by the rule of scenario ``streams``."""
     number = 0
     while all(_holds(service, number + 1, fps, cores, seed) for seed in range(_REPEATS)):
         number += 1
