@@ -223,6 +223,7 @@ _SECTIONS: dict[str, list[Callable[[list[Row]], list[str]]]] = {
                 ("decode, ms", "decode_mean_ms"),
                 ("analysis, ms", "analysis_mean_ms"),
                 ("analysis p99, ms", "analysis_p99_ms"),
+                ("naming one, ms", "naming_mean_ms"),
                 ("wall over processor", "wall_over_processor"),
                 ("cores busy", "busy_cores"),
             ],
@@ -252,6 +253,7 @@ _SECTIONS: dict[str, list[Callable[[list[Row]], list[str]]]] = {
             [
                 ("cameras", "cameras"),
                 ("frames/s", "fps"),
+                ("named a minute on each", "named_per_minute"),
                 ("cores a process", "cores_per_process"),
                 ("sources a process", "sources_per_process"),
                 ("processes", "processes"),

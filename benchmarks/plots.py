@@ -134,20 +134,20 @@ def draw_scaling(result: dict[str, Any]) -> Figure:
     _draw_cost(third, [_megapixels(row) for row in pictures], pictures, "Frame size, one face, its share the same")
     third.set_xlabel("megapixels")
     sizing = [row for row in rows if row["what"] == "sizing"]
-    for number, cores in enumerate(sorted({row["cores_per_process"] for row in sizing})):
-        some = [row for row in sizing if row["cores_per_process"] == cores and row["cores"] is not None]
-        label = f"{cores} core(s) a process" + (
-            f", {some[0]['sources_per_process']} sources" if some else ": holds none"
-        )
+    kinds = sorted({(row["named_per_minute"], row["cores_per_process"]) for row in sizing})
+    for number, (named, cores) in enumerate(kinds):
+        some = [r for r in sizing if (r["named_per_minute"], r["cores_per_process"]) == (named, cores) and r["cores"]]
+        held = f"{some[0]['sources_per_process']} sources" if some else "holds none"
+        label = f"{named:g} named a minute, {cores} core(s) a process: {held}"
         x, y = [row["cameras"] for row in some], [row["cores"] for row in some]
-        fourth.plot(x, y, marker="o", color=_SERIES[number], label=label)
+        fourth.plot(x, y, marker="o", color=_SERIES[number // 2], linestyle=("-", "--")[number % 2], label=label)
     fourth.set_xscale("log")
     fourth.set_yscale("log")
     _plain_ticks(fourth)
     fourth.set_xlabel("cameras")
     fourth.set_ylabel("cores")
     _style(fourth, f"Modelled need at {sizing[0]['fps']:g} frames/s")
-    fourth.legend(frameon=False, fontsize=8)
+    fourth.legend(frameon=False, fontsize=7)
     return _signed(figure, result)
 
 

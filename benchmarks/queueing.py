@@ -21,6 +21,8 @@ from tsfmicro.realtime.handoff import CAPACITY
 from tsfmicro.values import Float64Array
 
 _ANALYSER = -1
+_HEAD_START_S = 1.0
+"""Before zero, in which what may be decoded ahead of time is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +70,7 @@ def simulate(sources: Sequence[Arrivals], cores: float, capacity: int = CAPACITY
 class _Run:
     def __init__(self, sources: Sequence[Arrivals], cores: float, capacity: int) -> None:
         self._sources, self._cores, self._capacity = sources, cores, capacity
-        self._now_s = 0.0
+        self._now_s = -_HEAD_START_S
         self._left_s: dict[int, float] = {}
         """Work left of every thread that has some: the number of a source, or the analyser."""
         self._timers: list[tuple[float, int, bool]] = []

@@ -117,7 +117,9 @@ def run_scaling(
 
 def _service_row(case: Case, passes: list[Service], all_passes: Service) -> dict[str, Any]:
     decode_ms, analysis_ms = (values * 1e3 for values in (all_passes.decode_s, all_passes.analysis_s))
-    busy_s = float(decode_ms.mean() + analysis_ms.mean()) / 1e3
+    naming_ms = all_passes.naming_s[all_passes.naming_s > 0] * 1e3
+    busy_s = float(decode_ms.mean() + analysis_ms.mean() + all_passes.naming_s.mean() * 1e3) / 1e3
+    processor_s = float(all_passes.analysis_s.sum() + all_passes.naming_s.sum())
     return {
         "what": "service",
         "axis": case.axis,
@@ -128,7 +130,9 @@ def _service_row(case: Case, passes: list[Service], all_passes: Service) -> dict
         "decode_mean_ms": round(float(decode_ms.mean()), 3),
         "analysis_mean_ms": round(float(analysis_ms.mean()), 3),
         **{f"analysis_{name}": value for name, value in percentiles(analysis_ms.tolist(), "ms").items()},
-        "wall_over_processor": round(float(all_passes.analysis_wall_s.sum() / all_passes.analysis_s.sum()), 3),
+        "named": len(naming_ms),
+        "naming_mean_ms": round(float(naming_ms.mean()), 3) if len(naming_ms) else None,
+        "wall_over_processor": round(float(all_passes.wall_s.sum()) / processor_s, 3),
         "busy_cores": round(busy_s * case.fps, 3),
         "samples": {
             "decode_mean_ms": [round(float(one.decode_s.mean()) * 1e3, 4) for one in passes],

@@ -11,6 +11,7 @@ import numpy as np
 
 from tsfmicro.benchmarks.paced import LoopedClip
 from tsfmicro.landmarks import FaceMeshDetector
+from tsfmicro.realtime.naming import name
 from tsfmicro.realtime.pipeline import EventRecogniser
 from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.values import Float64Array
@@ -26,9 +27,11 @@ class Service:
     decode_s: Float64Array
     """(N,) processor time of decoding, the same within a group that was decoded together."""
     analysis_s: Float64Array
-    """(N,) processor time from the picture to the events, all threads of the process."""
-    analysis_wall_s: Float64Array
-    """(N,) the same by the clock on the wall; longer where others want the processor, too."""
+    """(N,) processor time from the picture to movements without names, all threads of the process."""
+    naming_s: Float64Array
+    """(N,) processor time of naming what the frame brought to an end; zero where that was nothing."""
+    wall_s: Float64Array
+    """(N,) analysis and naming by the clock on the wall; longer where others want the processor, too."""
     faces_per_frame: float
     picture: str
 
@@ -45,6 +48,7 @@ def measure_service(clip: Path, fps: float, frame_count: int, warm_up: int, reco
     """
     decode_s: list[float] = []
     analysis_s: list[float] = []
+    naming_s: list[float] = []
     wall_s: list[float] = []
     faces, picture = 0, ""
     with FaceMeshDetector() as detector:
@@ -58,19 +62,23 @@ def measure_service(clip: Path, fps: float, frame_count: int, warm_up: int, reco
             decode_s += [(time.process_time() - began_s) / len(group)] * len(group)
             for frame in group:
                 began_s, wall_began_s = time.process_time(), time.perf_counter()
-                step = path.step(frame)
-                analysis_s.append(time.process_time() - began_s)
+                observed = path.observe(frame)
+                observed_s = time.process_time()
+                name([observed.findings], recogniser)
+                analysis_s.append(observed_s - began_s)
+                naming_s.append(time.process_time() - observed_s if observed.unnamed and recogniser else 0.0)
                 wall_s.append(time.perf_counter() - wall_began_s)
-                faces += len(step.faces) if frame.index >= warm_up else 0
+                faces += len(observed.faces) if frame.index >= warm_up else 0
                 picture = f"{frame.pixels.shape[1]}x{frame.pixels.shape[0]}"
-    counted = [np.array(values[warm_up:], dtype=np.float64) for values in (decode_s, analysis_s, wall_s)]
+    counted = [np.array(values[warm_up:], dtype=np.float64) for values in (decode_s, analysis_s, naming_s, wall_s)]
     return Service(*counted, faces / max(len(counted[0]), 1), picture)
 
 
 def joined(passes: list[Service]) -> Service:
     """Several passes over one clip, one after the other."""
-    decode_s, analysis_s, wall_s = (
-        np.concatenate([getattr(one, name) for one in passes]) for name in ("decode_s", "analysis_s", "analysis_wall_s")
+    times = (
+        np.concatenate([getattr(one, times_s) for one in passes])
+        for times_s in ("decode_s", "analysis_s", "naming_s", "wall_s")
     )
     faces = float(np.mean([one.faces_per_frame for one in passes]))
-    return Service(decode_s, analysis_s, wall_s, faces, passes[0].picture)
+    return Service(*times, faces, passes[0].picture)

@@ -54,6 +54,7 @@ def scaling_rows() -> list[dict[str, Any]]:
             "what": "sizing",
             "cameras": 100,
             "fps": 30.0,
+            "named_per_minute": 0.0,
             "cores_per_process": c,
             "sources_per_process": held,
             "processes": need,
@@ -99,7 +100,7 @@ def test_tables_tell_intervals_leave_blanks_and_name_what_is_missing(results: Pa
     assert page.count("### live\n") == 1 and "| 60 | 1 |" in page and r"clips a\|b.mp4" in page
     assert "Not measured yet: `tsf-bench soak --json benchmarks/results/soak.json`." in page
     assert "analysis 5.5 ms a face (5 to 6)" in page and "bundle abababababab." in page
-    assert "| 100 | 30 | 2 | 0 |  |  |  |" in page and "](plots/" not in page
+    assert "| 100 | 30 | 0 | 2 | 0 |  |  |  |" in page and "](plots/" not in page
 
 
 def test_pictures_are_drawn_of_what_is_there(prompt: Prompt, results: Path, tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_without_any_result_it_says_what_to_type(prompt: Prompt, tmp_path: Path)
 
 def test_the_command_fills_the_document(prompt: Prompt, results: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("a\n<!-- figures -->\nold\n<!-- /figures -->\nb\n", encoding="utf-8")
+    page.write_text("a\n<!-- figures -->\nstale figures\n<!-- /figures -->\nb\n", encoding="utf-8")
     assert prompt("tsf-bench", "benchmark-page", page, "--results", results).code == 0
     text = page.read_text(encoding="utf-8")
-    assert "### scaling" in text and "old" not in text and text.endswith("<!-- /figures -->\nb\n")
+    assert "### scaling" in text and "stale" not in text and text.endswith("<!-- /figures -->\nb\n")

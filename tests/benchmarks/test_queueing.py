@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import numpy as np
 import pytest
 
 from tsfmicro.benchmarks.queueing import Arrivals, simulate
 from tsfmicro.errors import ContractError
+from tsfmicro.realtime.handoff import Handoff
 from tsfmicro.values import Float64Array
 
 FOR_EVER = 10**9
@@ -97,6 +99,44 @@ def test_a_flooded_lane_takes_nothing_from_the_others() -> None:
     calm_s = served.latency_s[np.isin(served.due_s, calm.due_s)]
     assert served.dropped > 2000
     assert calm_s.max() <= 3 * 0.004 + 1e-9  # what is being analysed, the other's frame, its own
+
+
+def through_the_handoff(sources: list[Arrivals], capacity: int) -> tuple[list[tuple[float, float]], int]:
+    """The same by the lanes that sessions use, one thing after the other on a time line of our own."""
+    handoff: Handoff[int] = Handoff([True] * len(sources), capacity)
+    coming = deque(sorted((float(due_s), i, n) for i, one in enumerate(sources) for n, due_s in enumerate(one.due_s)))
+    now_s, done, dropped = 0.0, list[tuple[float, float]](), [0] * len(sources)
+    while True:
+        while coming and coming[0][0] <= now_s:
+            due_s, lane, frame = coming.popleft()
+            handoff.put(lane, frame, due_s)
+        turn = handoff.take(0.0)
+        for taken in turn:
+            assert taken.item is not None
+            dropped[taken.lane] = taken.dropped
+            now_s += float(sources[taken.lane].analysis_s[taken.item])
+            due_s = float(sources[taken.lane].due_s[taken.item])
+            done.append((due_s, now_s - due_s))
+        if not turn:
+            if not coming:
+                return done, sum(dropped)
+            now_s = coming[0][0]
+
+
+@pytest.mark.parametrize(("seed", "load"), [(0, 0.7), (1, 1.2), (2, 2.5)])
+def test_the_lanes_are_those_of_the_session(seed: int, load: float) -> None:
+    rng = np.random.default_rng(seed)
+    sources = []
+    for number in range(4):
+        count = 60 + 20 * number
+        due_s = np.sort(rng.uniform(0, 10.0, count))
+        sources.append(source(due_s, 0.0, rng.exponential(load / 4 * 10 / count, count)))
+    served = simulate(sources, cores=9, capacity=3)
+    done, dropped = through_the_handoff(sources, 3)
+    assert [due_s for due_s, _ in done] == served.due_s.tolist()
+    assert served.latency_s == pytest.approx(np.array([latency_s for _, latency_s in done]))
+    assert served.dropped == dropped
+    assert (dropped > 0) is (load > 1)
 
 
 def test_slow_decoding_delays_and_drops_nothing() -> None:

@@ -28,7 +28,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def even(decode_s: float, analysis_s: float, count: int = 40, picture: str = "640x480") -> Service:
-    return Service(np.full(count, decode_s), np.full(count, analysis_s), np.full(count, analysis_s), 1.0, picture)
+    decode, analysis, nothing = np.full(count, decode_s), np.full(count, analysis_s), np.zeros(count)
+    return Service(decode, analysis, nothing, analysis, 1.0, picture)
 
 
 def test_a_composed_clip_shows_so_many_faces(clip: Path, tmp_path: Path) -> None:
@@ -59,7 +60,7 @@ def test_service_times_leave_the_warm_up_out_and_keep_their_order(clip: Path) ->
     first, second = (measure_service(clip, 30.0, 40, 10, None) for _ in range(2))
     both = joined([first, second])
     assert len(first.decode_s) == 30 and len(both.analysis_s) == 60
-    assert (both.analysis_s[30:] == second.analysis_s).all()
+    assert (both.analysis_s[30:] == second.analysis_s).all() and not both.naming_s.any()
     assert (first.analysis_s > 0).all() and first.decode_s.sum() > 0
     # Landmarks are taken in every second frame at 30 frames/s and cost more than all that is done in the others.
     assert np.percentile(first.analysis_s, 80) > 1.5 * np.percentile(first.analysis_s, 20)
@@ -79,17 +80,17 @@ def test_in_step_is_the_session_of_the_scenario_live() -> None:
 
 
 def test_cameras_are_spread_and_decoded_when_they_are_due() -> None:
-    sources = like_cameras(even(0.002, 0.005), 4, 30.0, 2.0, seed=0)
+    sources = like_cameras(even(0.002, 0.005), 4, 30.0, 2.0, 0.0, seed=0)
     assert len({float(source.due_s[0]) for source in sources}) == 4
     assert all(source.lead_s == 0 for source in sources)
-    (one,) = like_cameras(even(0.002, 0.005), 1, 30.0, 2.0, seed=0)
+    (one,) = like_cameras(even(0.002, 0.005), 1, 30.0, 2.0, 0.0, seed=0)
     assert simulate([one], cores=2).latency_s == pytest.approx(np.full(60, 0.007))
 
 
 def test_heavy_frames_stay_together() -> None:
     service = even(0.001, 0.004)
     service.analysis_s[10:15] = 0.02
-    (one,) = like_cameras(service, 1, 30.0, 4.0, seed=5)
+    (one,) = like_cameras(service, 1, 30.0, 4.0, 0.0, seed=5)
     heavy = np.flatnonzero(one.analysis_s == 0.02)
     assert len(heavy) == 15 and sorted(np.diff(heavy))[-2:] == [36, 36]
 
@@ -97,9 +98,24 @@ def test_heavy_frames_stay_together() -> None:
 def test_even_services_fill_a_core_to_the_last_source_that_fits() -> None:
     """Regular sources wait for each other's frames at most, which fit into a period as long as their work does."""
     period_s, work_s = 1 / 30, 0.011
-    held = most_sources(even(0.0, work_s), 30.0, cores=1)
+    held = most_sources(even(0.0, work_s), 30.0, 1, 0.0)
     assert held == math.floor(period_s / work_s)
-    assert most_sources(even(0.0, 0.04), 30.0, cores=1) == 0
+    assert most_sources(even(0.0, 0.04), 30.0, 1, 0.0) == 0
+
+
+def test_naming_comes_as_often_as_asked_and_takes_what_was_measured() -> None:
+    service = even(0.001, 0.004)
+    service.naming_s[7] = 0.1
+    (one,) = like_cameras(service, 1, 30.0, 3000.0, named_per_minute=6.0, seed=1)
+    named = one.analysis_s > 0.05
+    assert one.analysis_s[named] == pytest.approx(np.full(named.sum(), 0.104))
+    assert named.sum() == pytest.approx(300, abs=4 * math.sqrt(300))  # Poisson, four standard deviations
+    # Three frames and more are late for each naming of 0.1 s: five in a hundred where one in a hundred may be.
+    assert most_sources(service, 30.0, 1, 0.0) > 0 == most_sources(service, 30.0, 1, 30.0)
+    (live,) = in_step(service, 1, 30.0, 2.0)
+    assert np.flatnonzero(live.analysis_s > 0.05).tolist() == [7, 47]
+    by_rate = {row["named_per_minute"]: row["busy_cores"] for row in size(service, 30.0, [100])}
+    assert by_rate[6.0] - by_rate[0.0] == pytest.approx(100 * 6 / 60 * 0.1, abs=0.11)
 
 
 def test_sizing_divides_the_cameras_by_what_a_process_holds() -> None:
