@@ -21,6 +21,24 @@ _MIN_ROUNDS = 4
 """Fewer on either side cannot reach the level whatever they show."""
 _DRAWS = 2000
 
+_NAMING = (
+    "what",
+    "axis",
+    "clip",
+    "backend",
+    "model",
+    "size",
+    "fusion",
+    "precision",
+    "batch",
+    "sources",
+    "faces_shown",
+    "picture",
+    "fps",
+    "paced",
+)
+"""Figures of a row that were set and not measured."""
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -108,6 +126,5 @@ def _holm(tests: Sequence[float]) -> list[bool]:
 
 def _name(row: Mapping[str, Any]) -> str:
     """What a row is about: its words, and the numbers that were set and not measured."""
-    keys = ("what", "clip", "backend", "model", "size", "fusion", "precision", "batch", "sources", "fps", "paced")
-    keys += ("axis", "faces_shown", "picture")
-    return " ".join(f"{key}={row[key]}" if key != "what" else str(row[key]) for key in keys if key in row)
+    told = [key for key in _NAMING if key in row]
+    return " ".join(f"{key}={row[key]}" if key != "what" else str(row[key]) for key in told)

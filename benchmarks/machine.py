@@ -65,8 +65,8 @@ def cpu_limit(root: Path, own: dict[str, str]) -> float | None:
         if quota.isdigit() and period.isdigit():
             limits.append(int(quota) / int(period))
     for folder in _way_up(root / "cpu", own.get("cpu")):
-        quota, period = _word(folder / "cpu.cfs_quota_us"), _word(folder / "cpu.cfs_period_us")
-        if quota is not None and quota.isdigit() and period is not None and period.isdigit():  # -1 is no limit
+        quota, period = (_word(folder / f"cpu.cfs_{name}_us") or "" for name in ("quota", "period"))
+        if quota.isdigit() and period.isdigit():  # -1 is no limit
             limits.append(int(quota) / int(period))
     return round(min(limits), 3) if limits else None
 

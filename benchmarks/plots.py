@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from tsfmicro.benchmarks.figures import read_result
 from tsfmicro.benchmarks.provenance import digest_of
@@ -86,9 +87,8 @@ def draw_latency(result: dict[str, Any]) -> Figure:
             f"{row['sources']} source(s), {row['fps']:g} frames/s: p50 {_ms(row['p50_ms'])}, p99 {_ms(row['p99_ms'])}"
         )
         _style(axes, f"{told}, {row['dropped']} of {row['captured']} dropped; period {period_ms:.1f} ms (red)")
-        axes.set_xscale("log")
+        _log_scale(axes.xaxis)
         axes.set_ylabel("% of frames")
-    _plain_ticks(panels[-1])
     panels[-1].set_xlabel("ms from when a frame was due to when all it brought was written")
     return _signed(figure, result)
 
@@ -137,17 +137,16 @@ def draw_scaling(result: dict[str, Any]) -> Figure:
     kinds = sorted({(row["named_per_minute"], row["cores_per_process"]) for row in sizing})
     for number, (named, cores) in enumerate(kinds):
         some = [r for r in sizing if (r["named_per_minute"], r["cores_per_process"]) == (named, cores) and r["cores"]]
-        held = f"{some[0]['sources_per_process']} sources" if some else "holds none"
+        held = f"{some[0]['sources_per_process']} source(s)" if some else "holds none"
         label = f"{named:g} named a minute, {cores} core(s) a process: {held}"
         x, y = [row["cameras"] for row in some], [row["cores"] for row in some]
         fourth.plot(x, y, marker="o", color=_SERIES[number // 2], linestyle=("-", "--")[number % 2], label=label)
-    fourth.set_xscale("log")
-    fourth.set_yscale("log")
-    _plain_ticks(fourth)
+    _log_scale(fourth.xaxis)
+    _log_scale(fourth.yaxis)
     fourth.set_xlabel("cameras")
     fourth.set_ylabel("cores")
     _style(fourth, f"Modelled need at {sizing[0]['fps']:g} frames/s")
-    fourth.legend(frameon=False, fontsize=7)
+    fourth.legend(frameon=False, fontsize=6.5, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
     return _signed(figure, result)
 
 
@@ -162,9 +161,7 @@ def _draw_sources(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
         seen = [(row["sources"], row[name]) for row in rows if row[name] is not None]
         axes.plot([n for n, _ in seen], [ms for _, ms in seen], style, color=colour, label=label)
     axes.axhline(period_ms, color=_LIMIT, linewidth=1.0)
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    _log_scale(axes.yaxis)
     axes.set_xticks([row["sources"] for row in rows])
     axes.set_xlabel("sources")
     axes.set_ylabel("latency, ms")
@@ -201,9 +198,12 @@ def _style(axes: Axes, title: str) -> None:
         axes.spines[side].set_visible(False)
 
 
-def _plain_ticks(axes: Axes) -> None:
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(ScalarFormatter())
+def _log_scale(axis: Axis) -> None:
+    """Ticks at 1, 2 and 5, in plain numbers."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _signed(figure: Figure, result: dict[str, Any]) -> Figure:
