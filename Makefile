@@ -43,7 +43,7 @@ check: .venv/.dev  ## format, lint, types, import rules, tests
 
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
 	@echo 'Installing runtime and development extras (torch included: about 6 GB, a few minutes) ...'
-	@$(PIP) -e '.[train,export,dev]'
+	@$(PIP) -e '.[train,export,rtx,openvino,dev]'
 	@touch .venv/.runtime $@
 
 clean:  ## remove .venv, runs/demo, caches and build output; other runs stay

@@ -13,14 +13,17 @@ from rich.console import Console
 
 from tsfmicro.benchmarks import live_commands, reading, scaling_commands
 from tsfmicro.benchmarks.benchmark_page import benchmark_figures
+from tsfmicro.benchmarks.engine_page import engine_figures
 from tsfmicro.benchmarks.event import ClipResult, row_of, run_clips
 from tsfmicro.benchmarks.figures import figures, with_figures
 from tsfmicro.benchmarks.model_page import model_figures
 from tsfmicro.benchmarks.objectives import parse_objective
 from tsfmicro.benchmarks.outcome import Slo, finish
 from tsfmicro.benchmarks.provenance import digest_of
+from tsfmicro.benchmarks.spotting import commands as spotting_commands
+from tsfmicro.benchmarks.spotting.page import spotting_figures
 from tsfmicro.benchmarks.stages import run_stages
-from tsfmicro.bundle import default_bundle_path, read_bundle
+from tsfmicro.bundle import WEIGHTS_FILE, default_bundle_path, read_bundle
 from tsfmicro.errors import BackendError, UsageError
 from tsfmicro.models.config import SIZES
 from tsfmicro.realtime.recognise import Recogniser
@@ -35,6 +38,7 @@ app = typer.Typer(
 reading.attach(app)
 live_commands.attach(app)
 scaling_commands.attach(app)
+spotting_commands.attach(app)
 
 
 @app.command(
@@ -114,6 +118,23 @@ def step(
     finish(json_file, "step", rows, settings, objectives)
 
 
+@app.command(
+    epilog="Example:\n\n    tsf-bench recognisers runs/fdp runs/tsfmicro runs/mmnet --json results.json\n\n"
+    "The runs come from tsf-train loso on the same clips."
+)
+def recognisers(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished, honest runs.")],
+    rounds: Annotated[int, typer.Option(help="Events to time in each network.", min=1)] = 15,
+    threads: Annotated[int, typer.Option(help="CPU threads of torch.", min=1)] = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+    slo: Slo = None,
+) -> None:
+    """Hold leave-one-subject-out runs of several networks side by side, with what the networks cost."""
+    objectives = [parse_objective(text) for text in slo or []]
+    rows = _networks("recognisers").run_recognisers(runs, rounds, threads)
+    finish(json_file, "recognisers", rows, {"rounds": rounds, "threads": threads}, objectives)
+
+
 @app.command(epilog="Example:\n\n    tsf-bench train --size base --batch 8 --precision bf16 --json results.json")
 def train(
     size: Annotated[str, typer.Option(help="Network: base or small.")] = "base",
@@ -139,6 +160,34 @@ def train(
     rows = run_training(size, batch, rounds, Precision(precision), device)
     settings = {"size": size, "batch": batch, "precision": precision, "device": device, "threads": threads}
     finish(json_file, "train", rows, {**settings, "torch": torch.__version__}, objectives)
+
+
+@app.command(
+    epilog="Examples:\n\n    tsf-bench engine --json results.json\n\n"
+    "    tsf-bench engine --size base --backends onnxruntime,openvino --slo 'onnxruntime<=0.85'"
+)
+def engine(
+    model: Annotated[Path | None, typer.Option(help="Bundle; by default the demonstration one.")] = None,
+    size: Annotated[str | None, typer.Option(help="Random weights of this size instead: base or small.")] = None,
+    backends: Annotated[str, typer.Option(help="Names for tsf-live --backend, joined by commas.")] = "onnxruntime",
+    batch: Annotated[list[int] | None, typer.Option(help="Pairs a call; repeatable. By default 1.", min=1)] = None,
+    rounds: Annotated[int, typer.Option(help="Calls of each backend, in turns.", min=1)] = 30,
+    threads: Annotated[int, typer.Option(help="CPU threads of each.", min=1)] = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+    slo: Slo = None,
+) -> None:
+    """Time backends beside torch eager in float32, in turns, each with its distance from it."""
+    objectives = [parse_objective(text) for text in slo or []]
+    if size is not None and (model is not None or size not in SIZES):
+        raise UsageError(f"--size is {size!r}; expected {' or '.join(SIZES)}, and no --model beside it")
+    engines = _networks("engines")
+    names, batches = backends.split(","), batch or [1]
+    found = nullcontext(read_bundle(model or default_bundle_path())) if size is None else engines.bundle_of_size(size)
+    with found as bundle:
+        rows = engines.run_engines(bundle, names, batches, rounds, threads)
+        settings = {"bundle": bundle.manifest.name, "weights_sha256": bundle.manifest.files[WEIGHTS_FILE]}
+    settings |= {"size": bundle.manifest.model.size, "rounds": rounds, "threads": threads, "batches": batches}
+    finish(json_file, "engine", rows, settings, objectives)
 
 
 @app.command(epilog="Example:\n\n    tsf-bench readme")
@@ -185,6 +234,26 @@ def plots(
         Console(stderr=True).print(f"no picture of {scenario}: {results / scenario}.json is not there", soft_wrap=True)
 
 
+@app.command(epilog="Example:\n\n    tsf-bench export-page")
+def export_page(
+    document: Annotated[Path, typer.Argument(help="Document with the marks of the figures.")] = Path("docs/export.md"),
+    results: Annotated[Path, typer.Option(help="Folder of committed results.")] = Path("benchmarks/results"),
+) -> None:
+    """Write the latencies of the backends from the committed results."""
+    _fill(document, engine_figures(results))
+
+
+@app.command(epilog="Example:\n\n    tsf-bench spotting-page")
+def spotting_page(
+    document: Annotated[Path, typer.Argument(help="Document with the marks of the figures.")] = Path(
+        "docs/spotting.md"
+    ),
+    results: Annotated[Path, typer.Option(help="Folder of committed results.")] = Path("benchmarks/results"),
+) -> None:
+    """Write the tables of spotting from the committed results."""
+    _fill(document, spotting_figures(results))
+
+
 def _fill(document: Path, block: str) -> None:
     try:
         text = document.read_text(encoding="utf-8")
@@ -194,11 +263,13 @@ def _fill(document: Path, block: str) -> None:
     typer.echo(f"wrote the figures of {document}")
 
 
-def _networks() -> ModuleType:
-    """The scenarios that need torch, which the others do without."""
+def _networks(module: str = "networks") -> ModuleType:
+    """The scenarios that need torch and more, which the others do without."""
+    extras = {"torch": "train", "onnx": "export", "onnxscript": "export", "openvino": "openvino"}
     try:
-        return import_module("tsfmicro.benchmarks.networks")
+        return import_module(f"tsfmicro.benchmarks.{module}")
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        extra = extras.get(error.name or "")
+        if extra is None:
             raise
-        raise BackendError("this scenario needs torch; type: pip install 'tsfmicro[train]'") from error
+        raise BackendError(f"this scenario needs {error.name}; type: pip install 'tsfmicro[{extra}]'") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,8 @@ class Stopwatch:
 
     warm_up_s: float
     """Media time that is not counted."""
-    latencies_ms: list[float] = field(default_factory=list)
+    latencies_ms: array[float] = field(default_factory=lambda: array("d"))
+    """Packed: a benchmark of memory must not be what grows."""
     faces: int = 0
 
     def see(self, step: Step) -> None:

@@ -17,7 +17,7 @@ from tsfmicro.benchmarks.machine import machine
 from tsfmicro.errors import UsageError
 
 SCHEMA_ID = "tsf.bench/1"
-_PACKAGES = ("numpy", "opencv-contrib-python", "mediapipe", "onnxruntime", "av", "scikit-image", "torch")
+_PACKAGES = ("numpy", "opencv-contrib-python", "mediapipe", "onnxruntime", "av", "scikit-image", "torch", "openvino")
 
 
 def provenance(inputs: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from tsfmicro.realtime.stage_clock import StageClock
 
 _PROC = Path("/proc/self")
 _MIB = 2**20
+_SETTLED = 1 / 3
+"""Share of the time after which figures are taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def run_soak(
         tell: called with every sample.
 
     Returns:
-        One row; its slopes are taken over the second nine tenths.
+        One row; its slopes are taken over the last two thirds: an allocator takes minutes to reach its size.
 
     Raises:
         UsageError: this system does not tell what a process holds.
@@ -66,7 +68,7 @@ def run_soak(
     count = round(duration_s * fps)
     source_class = PacedClip if paced else LoopedClip
     sources = [source_class(clip, f"{clip.name} {number}", fps, count) for number, clip in enumerate(clips, 1)]
-    watcher, samples, done = Stopwatch(duration_s / 10), list[Sample](), threading.Event()
+    watcher, samples, done = Stopwatch(duration_s * _SETTLED), list[Sample](), threading.Event()
     began_s = time.monotonic()
 
     def watch() -> None:
@@ -82,7 +84,7 @@ def run_soak(
         done.set()
         thread.join()
     after = _sample(time.monotonic() - began_s)
-    settled = [sample for sample in samples if sample.t_s >= after.t_s / 10]
+    settled = [sample for sample in samples if sample.t_s >= after.t_s * _SETTLED]
     hours = [sample.t_s / 3600 for sample in settled]
     grows, low, high = slope(hours, [sample.rss_mib for sample in settled])
     return [
@@ -95,7 +97,7 @@ def run_soak(
             "captured": summary.ledger.captured,
             "analysed": summary.ledger.analysed,
             "dropped": summary.ledger.dropped,
-            "movements": len(summary.events),
+            "movements": summary.tally.events + summary.tally.rejected,
             "samples": len(settled),
             "rss_slope_mib_per_hour": _finite(grows),
             "rss_slope_interval": [_finite(low), _finite(high)],

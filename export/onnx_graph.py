@@ -14,8 +14,12 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_ir.passes import common as passes
 
 from tsfmicro.errors import ContractError
+from tsfmicro.export.half import to_half
+from tsfmicro.export.precision import MATRIX_OPS
 from tsfmicro.models.config import INPUT_PX
-from tsfmicro.models.fused import FusedRecognizer
+from tsfmicro.models.fdp.fused import FusedWindow
+from tsfmicro.models.interface import Recognizer
+from tsfmicro.runners.precision import Precision
 
 INPUT_NAMES = ("onset", "apex")
 """(batch, 224, 224, 3) uint8 RGB each."""
@@ -27,26 +31,40 @@ _FOLD_LIMIT = 256
 _HALF_SUFFIX = ".float16"
 
 
-def export_onnx(fused: FusedRecognizer, path: Path, *, opset: int = 20) -> None:
-    """Write the module as a single ONNX file with a dynamic batch.
+OPSET = 20
+"""Read by ONNX Runtime, OpenVINO, TensorRT from 10 and TensorRT-RTX alike. TensorRT refuses some norms from 21 on."""
+
+
+def export_onnx(fused: Recognizer, path: Path, *, opset: int = OPSET) -> None:
+    """Write the module as a single float32 ONNX file with a dynamic batch.
 
     Weights that float16 holds exactly are stored as float16, see :func:`compact`.
 
     Args:
         fused: in evaluation mode, float32, on the CPU.
         path: file to write; its folder exists.
-        opset: ONNX operator set. TensorRT 10 reads group and layer norms reliably up to 20.
+        opset: ONNX operator set.
 
     Raises:
         ContractError: when the module is in training mode.
         onnx.checker.ValidationError: when the result is not valid ONNX.
     """
-    model = compact(trace(fused, opset))
+    path.write_bytes(in_precision(trace(fused, opset), Precision.FLOAT32))
+
+
+def in_precision(traced: onnx.ModelProto, precision: Precision) -> bytes:
+    """The file of a traced graph in float32 (see :func:`compact`) or float16 (see :func:`to_half`), checked.
+
+    Raises:
+        ContractError: naming a weight that float16 cannot hold.
+        onnx.checker.ValidationError: when the result is not valid ONNX.
+    """
+    model = compact(traced) if precision is Precision.FLOAT32 else to_half(traced)
     onnx.checker.check_model(model, full_check=True)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    return bytes(model.SerializeToString(deterministic=True))
 
 
-def trace(fused: FusedRecognizer, opset: int) -> onnx.ModelProto:
+def trace(fused: Recognizer, opset: int) -> onnx.ModelProto:
     """The graph in float32, with shape arithmetic folded and without any trace of where it was made.
 
     The exporter's own optimiser is left off: it folds batch norm into convolutions, whose weights then are no longer
@@ -57,17 +75,18 @@ def trace(fused: FusedRecognizer, opset: int) -> onnx.ModelProto:
     """
     if any(module.training for module in fused.modules()):
         raise ContractError("the recogniser is in training mode; call eval() before exporting it")
-    # Two pairs: a batch of one would be taken for a constant.
-    example = tuple(torch.zeros(2, INPUT_PX, INPUT_PX, 3, dtype=torch.uint8) for _ in INPUT_NAMES)
+    inputs, outputs = _signature(fused)
+    # Two events: a batch of one would be taken for a constant.
+    example = tuple(torch.zeros(2, *shape, dtype=torch.uint8) for shape in inputs.values())
     batch = torch.export.Dim("batch", min=1)
     program = torch.onnx.export(
         fused,
         example,
         dynamo=True,
         opset_version=opset,
-        input_names=INPUT_NAMES,
-        output_names=OUTPUT_NAMES,
-        dynamic_shapes={name: {0: batch} for name in INPUT_NAMES},
+        input_names=tuple(inputs),
+        output_names=outputs,
+        dynamic_shapes={name: {0: batch} for name in inputs},
         external_data=False,
         optimize=False,
         verbose=False,
@@ -80,7 +99,30 @@ def trace(fused: FusedRecognizer, opset: int) -> onnx.ModelProto:
     )
     passes.CommonSubexpressionEliminationPass()(graph)
     passes.RemoveUnusedNodesPass()(graph)
-    return strip(program.model_proto)
+    model = strip(program.model_proto)
+    _name_products(model.graph)
+    return model
+
+
+def _name_products(graph: onnx.GraphProto) -> None:
+    """Call products after the module that owns their weights, as in ``head.classify``, for messages."""
+    weights = {tensor.name: tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type in ("Transpose", "Reshape") and node.input[0] in weights:
+            weights[node.output[0]] = weights[node.input[0]]
+        owner = next((weights[name] for name in node.input if weights.get(name, "").endswith(".weight")), None)
+        if node.op_type in MATRIX_OPS and owner is not None:
+            node.name = owner.removeprefix("network.").removesuffix(".weight")
+
+
+def _signature(fused: Recognizer) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
+    """Shape of each input, without the batch, and the names of the outputs."""
+    crop = (INPUT_PX, INPUT_PX, 3)
+    if not isinstance(fused, FusedWindow):
+        return dict.fromkeys(INPUT_NAMES, crop), OUTPUT_NAMES
+    config = fused.network.config
+    image = ("dynamic_image",) if config.dynamic_image == "constructed" else ()
+    return {"frames": (config.frames, *crop)}, (*OUTPUT_NAMES, *image)
 
 
 def _may_fold(node: onnx_ir.Node) -> bool | None:

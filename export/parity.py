@@ -1,138 +1,114 @@
-"""Whether two implementations of one network agree, and pictures to find out with."""
+"""Whether each thing that is exported computes what the network computes: a chain that fails closed.
+
+The reference is the network in float64. Held against it are the network in float32, each graph in ONNX Runtime, and
+each engine where there is a card to run it on. What does not hold raises, before anything is written.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-import cv2
 import numpy as np
+import onnxruntime
+import torch
 
-from tsfmicro.errors import ContractError
-from tsfmicro.values import Float32Array, Float64Array, UInt8Array
+from tsfmicro.errors import ParityError
+from tsfmicro.export.faces import face_pairs
+from tsfmicro.models.fused import FusedRecognizer
+from tsfmicro.preprocess import PreprocessSpec
+from tsfmicro.runners.parity import Parity, Tolerance
+from tsfmicro.runners.parity import compare as compare
+from tsfmicro.runners.parity import probe_pairs as probe_pairs
+from tsfmicro.runners.precision import Precision
+from tsfmicro.values import Float32Array, UInt8Array
 
-CROP_PX = 224
-"""Side of the probe pictures, pixels."""
-MAX_SHIFT_PX = 2.0
-"""Largest movement between onset and apex of a probe pair, pixels: micro-expressions stay below it."""
-
-_EQUAL_EVERY = 4
+TEXTURE_PAIRS, FACE_PAIRS, _SEED = 8, 8, 7
+_BATCH = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Parity:
-    """How far a candidate is from its reference over a number of pairs."""
+class Link:
+    """One thing that was compared with the network, and held."""
 
-    max_abs: float
-    """Largest difference of a probability; infinite when a value is not finite."""
-    p99_abs: float
-    """99th percentile of the differences of probabilities."""
-    mean_abs: float
-    """Mean difference of probabilities."""
-    max_rel_logits: float
-    """Largest difference of a logit, relative to the largest reference logit."""
-    label_flips: int
-    """Pairs whose most probable class differs. Below a tolerance t they can only be ties closer than 2 t."""
-    pairs: int
-    """Pairs compared."""
-    nan: int
-    """Values of the candidate that are NaN or infinite."""
+    what: str
+    precision: Precision
+    parity: Parity
+    reference: str = "torch, float64"
 
-    def passed(self, tolerance: float) -> bool:
-        """Whether all values are finite and no probability differs by more than ``tolerance``."""
-        return self.nan == 0 and self.max_abs <= tolerance
+    def to_dict(self) -> dict[str, Any]:
+        """As in the report."""
+        tolerance = asdict(Tolerance.of(self.precision))
+        return {"what": self.what, "precision": self.precision.value, **asdict(self.parity), "tolerance": tolerance}
 
 
-def compare(reference: Float32Array, candidate: Float32Array) -> Parity:
-    """Compare logits, and the probabilities that follow from them, in float64.
+@dataclass(slots=True)
+class Proof:
+    """Probes with the answers of the network in float64, and what was held against them so far."""
 
-    Args:
-        reference: (B, C) logits, finite.
-        candidate: (B, C) logits of the same pairs.
+    onset: UInt8Array
+    apex: UInt8Array
+    reference: Float32Array
+    """(B, C) logits, computed in float64 and rounded once."""
+    min_probability: float
+    """Of the bundle's abstention, for decisions."""
+    links: list[Link] = field(default_factory=list)
 
-    Raises:
-        ContractError: when shapes differ, nothing is there to compare, or the reference itself is not finite.
-    """
-    if reference.ndim != 2 or reference.shape != candidate.shape or reference.size == 0:
-        raise ContractError(f"logits are {reference.shape} and {candidate.shape}; expected the same (B, C), B above 0")
-    if not np.isfinite(reference).all():
-        raise ContractError("the reference has logits that are not finite; nothing can be compared with it")
-    expected, found = reference.astype(np.float64), candidate.astype(np.float64)
-    nan = int(np.count_nonzero(~np.isfinite(found)))
-    flips = int(np.count_nonzero(expected.argmax(axis=1) != found.argmax(axis=1)))
-    if nan:
-        return Parity(np.inf, np.inf, np.inf, np.inf, flips, len(expected), nan)
-    gaps = np.abs(_softmax(expected) - _softmax(found))
-    scale = max(float(np.abs(expected).max()), float(np.finfo(np.float32).tiny))
-    return Parity(
-        max_abs=float(gaps.max()),
-        p99_abs=float(np.percentile(gaps, 99)),
-        mean_abs=float(gaps.mean()),
-        max_rel_logits=float(np.abs(expected - found).max()) / scale,
-        label_flips=flips,
-        pairs=len(expected),
-        nan=0,
-    )
+    def hold(self, what: str, precision: Precision, logits: Float32Array) -> Parity:
+        """Add a link to the chain.
+
+        Raises:
+            ParityError: if the logits are not within the tolerance of this precision.
+        """
+        parity = compare(self.reference, logits, self.min_probability)
+        tolerance = Tolerance.of(precision)
+        if not parity.within(tolerance):
+            raise ParityError(
+                f"{what} ({precision.value}) differs from the network: {parity}; expected at most "
+                f"{tolerance.max_abs:.0e} and {tolerance.rel_l2:.0e}. Nothing was written"
+            )
+        self.links.append(Link(what, precision, parity))
+        return parity
+
+    def in_batches(self, run: Callable[[UInt8Array, UInt8Array], Float32Array]) -> Float32Array:
+        """Logits of all probes, a few at a time."""
+        starts = range(0, len(self.onset), _BATCH)
+        return np.concatenate([run(self.onset[i : i + _BATCH], self.apex[i : i + _BATCH]) for i in starts])
 
 
-def probe_pairs(count: int, seed: int) -> tuple[UInt8Array, UInt8Array]:
-    """Pairs that look to the network like crops of a face: smooth textures that move by less than two pixels.
-
-    Contrast and fineness vary from pair to pair, and every fourth pair is exactly equal: nothing moved.
-
-    Returns:
-        Onset and apex, (count, 224, 224, 3) uint8 RGB each.
+def begin_proof(fused: FusedRecognizer, spec: PreprocessSpec, min_probability: float) -> Proof:
+    """Probes, their answers in float64, and the network in float32 as the first link.
 
     Raises:
-        ContractError: when ``count`` is not positive.
+        ParityError: if the network itself is not sound, in float32 or at all.
     """
-    if count < 1:
-        raise ContractError(f"count is {count}; expected 1 or more")
-    rng = np.random.default_rng(seed)
-    onsets = np.empty((count, CROP_PX, CROP_PX, 3), np.uint8)
-    apexes = np.empty_like(onsets)
-    for index in range(count):
-        texture = _texture(rng)
-        moved = texture if index % _EQUAL_EVERY == _EQUAL_EVERY - 1 else _move(texture, rng)
-        onsets[index], apexes[index] = _to_uint8(texture), _to_uint8(moved)
-    return onsets, apexes
+    textures, faces = probe_pairs(TEXTURE_PAIRS, _SEED), face_pairs(FACE_PAIRS, _SEED, spec)
+    onset, apex = (np.concatenate(pictures) for pictures in zip(textures, faces, strict=True))
+    proof = Proof(onset, apex, np.empty((0, 0), np.float32), min_probability)
+    proof.reference = proof.in_batches(lambda o, a: network_logits(copy.deepcopy(fused).double(), o, a))
+    if not np.isfinite(proof.reference).all():
+        raise ParityError("the network gives NaN or infinity on crops of a face; such weights are not exported")
+    proof.hold("torch", Precision.FLOAT32, proof.in_batches(lambda o, a: network_logits(fused, o, a)))
+    return proof
 
 
-def _softmax(logits: Float64Array) -> Float64Array:
-    """(B, C) -> (B, C)."""
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: Float64Array = weights / weights.sum(axis=1, keepdims=True)
-    return probabilities
+def network_logits(fused: FusedRecognizer, onset: UInt8Array, apex: UInt8Array) -> Float32Array:
+    """(B, C) logits in torch, in whatever precision the module has."""
+    with torch.inference_mode():
+        logits: Float32Array = fused(torch.from_numpy(onset), torch.from_numpy(apex))[1].float().numpy()
+    return logits
 
 
-def _smooth_noise(rng: np.random.Generator, channels: int, sigma_px: float) -> Float32Array:
-    """(224, 224, channels) noise blurred by a Gaussian, with mean 0 and standard deviation 1."""
-    noise = rng.standard_normal((CROP_PX, CROP_PX, channels)).astype(np.float32)
-    blurred = cv2.GaussianBlur(noise, (0, 0), sigma_px).astype(np.float32)
-    normalised: Float32Array = (blurred - blurred.mean()) / blurred.std()
-    return normalised
-
-
-def _texture(rng: np.random.Generator) -> Float32Array:
-    """(224, 224, 3) picture in grey levels: coarse shading and fine detail, of low to high contrast."""
-    coarse = _smooth_noise(rng, 3, float(rng.uniform(12.0, 32.0)))
-    fine = _smooth_noise(rng, 3, float(rng.uniform(1.0, 4.0)))
-    contrast = float(rng.choice([6.0, 20.0, 55.0]))
-    brightness = float(rng.uniform(70.0, 180.0))
-    picture: Float32Array = brightness + contrast * (0.85 * coarse + 0.5 * fine)
-    return picture
-
-
-def _move(picture: Float32Array, rng: np.random.Generator) -> Float32Array:
-    """The picture under a smooth warp whose largest shift is between 0.2 and 2 px."""
-    shifts = _smooth_noise(rng, 2, 24.0)  # (224, 224, 2) x, y
-    shifts *= float(rng.uniform(0.2, MAX_SHIFT_PX)) / float(np.linalg.norm(shifts, axis=2).max())
-    rows, columns = np.mgrid[:CROP_PX, :CROP_PX].astype(np.float32)
-    moved = cv2.remap(
-        picture, columns + shifts[..., 0], rows + shifts[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
-    )
-    return moved.astype(np.float32)
-
-
-def _to_uint8(picture: Float32Array) -> UInt8Array:
-    """Grey levels rounded and cut to 0..255."""
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+def graph_logits(graph: bytes, onset: UInt8Array, apex: UInt8Array) -> Float32Array:
+    """(B, C) logits of an ONNX file in ONNX Runtime, on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    found = []
+    for start in range(0, len(onset), _BATCH):
+        feed = {"onset": onset[start : start + _BATCH], "apex": apex[start : start + _BATCH]}
+        found.append(np.asarray(session.run(["logits"], feed)[0], dtype=np.float32))
+    return np.concatenate(found)

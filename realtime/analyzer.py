@@ -16,7 +16,8 @@ from tsfmicro.realtime.events import Event, MeApex, MeEnd, MeRejected, MeStart
 from tsfmicro.realtime.gates import GateSpec, Verdict, judge
 from tsfmicro.realtime.samples import FaceSample
 from tsfmicro.realtime.spot import ApexConfirmed, FaceSpotter, Finished, Signal, SpotSpec, Started
-from tsfmicro.values import CropPair
+from tsfmicro.realtime.window_recognise import event_window
+from tsfmicro.values import CropPair, UInt8Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +27,8 @@ class Unnamed:
     event: MeEnd
     """Complete but for the recognition."""
     crops: CropPair
+    window: UInt8Array | None = None
+    """(T, S, S, 3) RGB; None where the recogniser wants no window."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +56,7 @@ class FaceAnalyzer:
         spot, gates: constants.
         preprocessor: the recogniser's; None where nobody will name the events.
         keep: given every movement as soon as it is over.
+        window_frames: how many frames of each movement it wants besides onset and apex; None for no window.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class FaceAnalyzer:
         gates: GateSpec,
         preprocessor: Preprocessor | None,
         keep: Callable[[Closing], None] | None = None,
+        window_frames: int | None = None,
     ) -> None:
         self._source = source
         self._face_id = face_id
@@ -71,6 +76,7 @@ class FaceAnalyzer:
         self._gates = gates
         self._preprocessor = preprocessor
         self._keep = keep
+        self._window_frames = window_frames
         self._spotter = FaceSpotter(spot, align)
 
     @property
@@ -123,6 +129,7 @@ class FaceAnalyzer:
                 score=finished.score,
                 reasons=verdict.reasons,
                 evidence=verdict.evidence,
+                confidence=verdict.confidence,
             )
         event = MeEnd(
             source=self._source,
@@ -135,10 +142,13 @@ class FaceAnalyzer:
             recognition=None,
             calibrated=self._preprocessor is not None,
             lookahead_s=finished.confirmed.t_s - finished.interval.offset.t_s,
+            confidence=verdict.confidence,
         )
         if self._preprocessor is None:
             return event
-        return Unnamed(event, event_crops(onset, apex, moved, self._preprocessor))
+        frames = self._window_frames
+        window = None if frames is None else event_window(finished, frames, self._align, self._preprocessor)
+        return Unnamed(event, event_crops(onset, apex, moved, self._preprocessor), window)
 
 
 def event_crops(onset: FaceSample, apex: FaceSample, moved: Displacement, preprocessor: Preprocessor) -> CropPair:

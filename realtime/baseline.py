@@ -34,6 +34,11 @@ class RobustBaseline:
         if len(self._values) <= _MIN_SAMPLES or self._taken_s is None or t_s - self._taken_s >= _REFRESH_S - 1e-9:
             self._take(t_s)
 
+    @property
+    def spread(self) -> Float64Array:
+        """(channels,) 1.48 times the median absolute deviation; 0 before there is a baseline."""
+        return self._spread
+
     def scores(self, values: Float64Array, floor: float) -> Float64Array:
         """(channels,) robust z-scores: (value - median) / (1.48 MAD + floor); 0 before there is a baseline."""
         if len(self._values) < _MIN_SAMPLES:

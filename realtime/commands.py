@@ -23,7 +23,7 @@ from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.realtime.interruption import Interruption
 from tsfmicro.realtime.outputs import DEFAULT_RECORD_LIMIT_GIB, OutputSpec, open_outputs
 from tsfmicro.realtime.privacy import Privacy
-from tsfmicro.realtime.recognise import Recogniser
+from tsfmicro.realtime.recognise import Namer, Recogniser
 from tsfmicro.realtime.recording.layout import REPLAY_PREFIX
 from tsfmicro.realtime.recording.replay import ReplaySource, open_recording
 from tsfmicro.realtime.session import Outputs, Session
@@ -44,7 +44,9 @@ from tsfmicro.realtime.sources.reconnect import DEFAULT_RETRY_FOR_S, Reconnectin
 from tsfmicro.realtime.sources.stream import TRANSPORTS, StreamSpec
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.terminal import print_summary, print_truth
-from tsfmicro.runners import BACKENDS, load
+from tsfmicro.realtime.window_recognise import Ensemble, WindowRecogniser
+from tsfmicro.runners import BACKENDS, choose, load
+from tsfmicro.runners.window import load_window
 from tsfmicro.synthetic.timecourse import TrueEvent
 
 _EPILOG = """
@@ -92,7 +94,10 @@ def live(
     retry_for: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long to try a lost camera or stream again; inf for ever.")
     ] = DEFAULT_RETRY_FOR_S,
-    model: Annotated[Path | None, typer.Option(help="Bundle (NAME.tsf); by default the demonstration one.")] = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(help="Bundle (NAME.tsf); by default the demonstration one. Repeated: their mean is the answer."),
+    ] = None,
     backend: Annotated[str, typer.Option(help=f"One of {', '.join(BACKENDS)}.")] = "auto",
     events: Annotated[
         str | None, typer.Option(help="Event stream to FILE, or - for standard output; default where piped.")
@@ -156,18 +161,18 @@ def live(
         for source, mode in zip(opened, modes, strict=True):
             if mode is not None:
                 _tell_mode(console, source.name, mode, spec.camera)
-        if spot_only and (backend != "auto" or model is not None):
+        if spot_only and (backend != "auto" or model):
             raise UsageError("--spot-only uses no recogniser; leave out --model and --backend, or --spot-only")
-        bundle = None if spot_only else read_bundle(model or default_bundle_path())
-        recogniser = None if bundle is None else _load(bundle, backend, clock, stack)
+        bundles = [] if spot_only else [read_bundle(path) for path in model or [default_bundle_path()]]
+        recogniser = _load(bundles, backend, clock, stack, console)
         session = Session(
-            lambda: FaceMeshDetector(max_faces), recogniser, _describe(bundle, recogniser),
+            lambda: FaceMeshDetector(max_faces), recogniser, _describe(bundles, recogniser),
             Limits(duration, max_frames), clock, interrupted=lambda: interruption.requested,
         )  # fmt: skip
         if recogniser is not None:
-            console.print(f"recogniser: {bundle.manifest.name if bundle else ''} on {recogniser.runner.backend}")
+            console.print(f"recogniser: {' + '.join(b.manifest.name for b in bundles)} on {recogniser.backend}")
         truth = [event for source in opened for event in _truth(source)]
-        preprocess = PreprocessSpec() if recogniser is None else recogniser.runner.preprocess
+        preprocess = PreprocessSpec() if recogniser is None else recogniser.preprocess
         _check_replay(opened, preprocess.align)
         outputs = Outputs()
         stack.callback(outputs.close)
@@ -191,8 +196,28 @@ def live(
         console.print(f"wrote {path}", highlight=False)
 
 
-def _load(bundle: Bundle, backend: str, clock: StageClock, stack: ExitStack) -> Recogniser:
-    return Recogniser(stack.enter_context(load(bundle, backend)), bundle.manifest.calibration, clock)
+def _load(
+    bundles: Sequence[Bundle], backend: str, clock: StageClock, stack: ExitStack, console: Console
+) -> Namer | None:
+    """What names the movements; None without a bundle."""
+    if len({bundle.manifest.protocol_id for bundle in bundles}) > 1:
+        names = ", ".join(f"{bundle.path.name} ({bundle.manifest.protocol_id})" for bundle in bundles)
+        raise UsageError(f"{names} answer under different protocols; name bundles of one")
+    members = tuple(_member(bundle, backend, clock, stack, console) for bundle in bundles)
+    if len(members) < 2:
+        return members[0] if members else None
+    return Ensemble(members, tuple(bundle.manifest.calibration for bundle in bundles))
+
+
+def _member(bundle: Bundle, backend: str, clock: StageClock, stack: ExitStack, console: Console) -> Namer:
+    calibration = bundle.manifest.calibration
+    if bundle.manifest.model.reads_windows:
+        return WindowRecogniser(stack.enter_context(load_window(bundle, backend)), calibration, clock)
+    if backend == "auto":
+        choice = choose(bundle)
+        console.print(f"backend {choice}", markup=False, soft_wrap=True)
+        backend = choice.backend
+    return Recogniser(stack.enter_context(load(bundle, backend)), calibration, clock)
 
 
 def _open(
@@ -253,17 +278,17 @@ def _truth(source: Source) -> tuple[TrueEvent, ...]:
     return source.truth if isinstance(source, DemoSource) else ()
 
 
-def _describe(bundle: Bundle | None, recogniser: Recogniser | None) -> dict[str, Any] | None:
-    if bundle is None or recogniser is None:
+def _describe(bundles: Sequence[Bundle], recogniser: Namer | None) -> dict[str, Any] | None:
+    if recogniser is None:
         return None
-    manifest = bundle.manifest
+    manifest = bundles[0].manifest
     return {
-        "name": manifest.name,
-        "digest": bundle.digest,
+        "name": " + ".join(bundle.manifest.name for bundle in bundles),
+        "digest": " + ".join(bundle.digest for bundle in bundles),
         "protocol": manifest.protocol_id,
         "labels": list(manifest.labels),
-        "backend": recogniser.runner.backend,
-        "device": recogniser.runner.device,
+        "backend": recogniser.backend,
+        "device": recogniser.device,
     }
 
 

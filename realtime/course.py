@@ -1,4 +1,4 @@
-"""Onset, apex and offset read off a time course of displacements."""
+"""Onset, apex and offset read off the course of one region along the direction it moved in."""
 
 from __future__ import annotations
 
@@ -10,87 +10,98 @@ from tsfmicro.values import Float64Array
 
 _LOW, _MIDDLE = 0.2, 0.5
 """Fractions of the peak whose crossings place onset and offset."""
-_SETTLED, _SETTLED_S = 0.4, 0.1
-"""Share of the peak under which another level counts as rest, and how long nothing lower may come."""
+_LOW_S = 1 / 55
+"""How long, and for two samples, a trace must stay under 20 % of its rise to be back."""
+_SETTLED_S = 0.1
+"""A falling flank has found its foot once nothing lower came for this long."""
+_PAST_KNEE_S = 0.12
+_BACK = 0.5
+"""Share of its rise by which a movement must fall again to have returned."""
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Indices into the samples of a movement."""
+    """One rise and fall."""
 
-    region: int
-    onset: int
-    apex: int
-    offset: int | None
-    """None while the movement has not returned."""
-    magnitude: float
-    """Peak over the resting level, in the unit of the traces."""
-
-
-def measure_course(times_s: Float64Array, traces: Float64Array) -> Course:
-    """Read the course of the region that moved most.
-
-    The trace is smoothed by [1/4 1/2 1/4]. Apex is its maximum. Onset is where the line through its crossings of
-    20 % and 50 % of the peak meets the resting level (a movement begins before it reaches 20 %), offset likewise on
-    the way back, once the trace is at rest again.
-
-    Args:
-        times_s: (N,) media time of the samples, N >= 1.
-        traces: (N, R) displacement of each region against the first sample.
-    """
-    smooth = _smoothed(traces)
-    region = int(smooth.max(axis=0).argmax())
-    trace = smooth[:, region]
-    apex = int(trace.argmax())
-    rest = float(np.median(trace[: max(apex // 3, 1)]))
-    peak = float(trace[apex]) - rest
-    level = trace - rest
-    onset_s = _foot(times_s[apex::-1], level[apex::-1], peak)
-    onset = 0 if onset_s is None else int(np.abs(times_s - onset_s).argmin())
-    offset_s = _return_s(times_s[apex:], level[apex:], peak)
-    offset = None if offset_s is None else int(np.abs(times_s - offset_s).argmin())
-    return Course(region, min(onset, apex), apex, None if offset is None else max(offset, apex), peak)
+    onset_s: float
+    offset_s: float
+    """Of the lowest point so far while the movement has not returned."""
+    rise: float
+    """Apex over the lowest point before it, in the unit of the trace."""
+    fall: float
+    """Apex over the lowest point after it."""
+    returned: bool
+    settled: bool
+    """Whether waiting longer would change nothing."""
 
 
-def _return_s(times_s: Float64Array, level: Float64Array, peak: float) -> float | None:
-    """Time at which the falling flank comes to rest; None while it has not.
-
-    At rest is a trace that stayed under 20 % of the peak for a sample, or one that found another level: its lowest
-    point lies under 40 % and nothing lower came for a while. A head that turned meanwhile leaves such a level.
-    """
-    lowest = int(level.argmin())
-    if len(level) > 2 and max(level[-2:]) < _LOW * peak:
-        foot_s = _foot(times_s, level, peak)
-    elif level[lowest] < _SETTLED * peak and times_s[-1] - times_s[lowest] >= _SETTLED_S - 1e-9:
-        foot_s = _foot(times_s, level - level[lowest], peak - float(level[lowest]))
-    else:
-        return None
-    return foot_s if foot_s is not None and foot_s <= times_s[-1] else None
-
-
-def _smoothed(traces: Float64Array) -> Float64Array:
-    padded = np.concatenate([traces[:1], traces, traces[-1:]])
+def smoothed(trace: Float64Array) -> Float64Array:
+    """The (N, ...) trace smoothed by [1/4 1/2 1/4] along its first axis."""
+    padded = np.concatenate([trace[:1], trace, trace[-1:]])
     result: Float64Array = padded[:-2] / 4 + padded[1:-1] / 2 + padded[2:] / 4
     return result
 
 
-def _foot(times_s: Float64Array, level: Float64Array, peak: float) -> float | None:
-    """Time at which a flank that starts at the peak meets the ground; None if it never falls to 20 %.
+def measure_course(times_s: Float64Array, trace: Float64Array, apex: int) -> Course:
+    """Read the flanks on both sides of an apex.
+
+    Each flank stands on its own ground, the lowest point of its side, because a head that turns meanwhile tilts the
+    trace. Onset is where the line through the crossings of 20 % and 50 % of the flank meets that ground (a movement
+    begins before it reaches 20 %), offset likewise on the way back.
+
+    Args:
+        times_s: (N,) media time.
+        trace: (N,) smoothed; positive towards the apex.
+        apex: index of the peak.
+    """
+    before_s, after_s = _flank(times_s[apex::-1], trace[apex::-1]), _flank(times_s[apex:], trace[apex:])
+    before, after = trace[apex::-1][: len(before_s)], trace[apex:][: len(after_s)]
+    lowest = int(after.argmin())
+    rise, fall = float(before[0] - before.min()), float(after[0] - after[lowest])
+    foot_s = _foot(after_s, after - after[lowest], fall)
+    last = max(int((times_s > times_s[-1] - _LOW_S).sum()), 2)
+    low = rise > 0 and len(trace) - apex > last and bool(max(trace[-last:] - before.min()) < _LOW * rise)
+    waited = bool(times_s[-1] - times_s[apex + lowest] >= _SETTLED_S - 1e-9)
+    returned = fall >= _BACK * rise and fall > 0
+    return Course(
+        onset_s=_foot(before_s, before - before.min(), rise),
+        offset_s=foot_s,
+        rise=rise,
+        fall=fall,
+        returned=returned,
+        settled=returned and (low or waited),
+    )
+
+
+def _flank(times_s: Float64Array, level: Float64Array) -> Float64Array:
+    """Times of a flank from the apex outwards, to a little past its knee: the point farthest below the chord.
+
+    Beyond the knee a trace is at rest or drifts; a drift would put the lowest point, and the foot, far out.
+    """
+    span_s = times_s[-1] - times_s[0]
+    if len(level) < 3 or span_s == 0:
+        return times_s
+    chord = level[0] + (level[-1] - level[0]) * (times_s - times_s[0]) / span_s
+    knee_s = times_s[int((chord - level).argmax())]
+    kept: Float64Array = times_s[np.abs(times_s - times_s[0]) <= abs(knee_s - times_s[0]) + _PAST_KNEE_S + 1e-9]
+    return kept if len(kept) > 2 else times_s
+
+
+def _foot(times_s: Float64Array, level: Float64Array, peak: float) -> float:
+    """Time at which a flank that starts at the peak meets the ground.
 
     ``times_s`` may run backwards: then it is the rising flank, read from the apex towards the past.
     """
     low = _crossing(times_s, level, _LOW * peak)
     middle = _crossing(times_s, level, _MIDDLE * peak)
-    if low is None or middle is None:
-        return None
-    return low + (low - middle) * _LOW / (_MIDDLE - _LOW)
+    foot = low + (low - middle) * _LOW / (_MIDDLE - _LOW)
+    first, last = sorted((float(times_s[0]), float(times_s[-1])))
+    return min(max(foot, first), last)
 
 
-def _crossing(times_s: Float64Array, level: Float64Array, height: float) -> float | None:
-    below = np.flatnonzero(level < height)
-    if not below.size:
-        return None
-    i = int(below[0])
+def _crossing(times_s: Float64Array, level: Float64Array, height: float) -> float:
+    """First time the level is at or below the height; there is one, since it comes down to 0."""
+    i = int(np.flatnonzero(level <= height)[0])
     if i == 0:
         return float(times_s[0])
     share = (level[i - 1] - height) / max(level[i - 1] - level[i], 1e-9)

@@ -165,6 +165,7 @@ def _movement(event: MeEnd | MeRejected) -> Record:
         "region": event.region,
         "magnitude_percent_iod": event.magnitude,
         "score": event.score,
+        "confidence": event.confidence,
     }
 
 

@@ -127,6 +127,8 @@ class MeEnd:
     """Media time between the offset and the frame that confirmed it."""
     compute_s: float | None = None
     """As in ``MeStart``."""
+    confidence: float | None = None
+    """Calibrated probability that this is a micro-expression, whichever; None where none was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,8 @@ class MeRejected:
     reasons: tuple[str, ...]
     evidence: Mapping[str, float]
     """The numbers behind the reasons."""
+    confidence: float | None = None
+    """As in ``MeEnd``."""
 
 
 @dataclass(frozen=True, slots=True)

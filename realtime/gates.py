@@ -1,4 +1,9 @@
-"""What turns a spotted movement into a reported micro-expression, or into a rejection with its reasons."""
+"""What turns a spotted movement into a reported micro-expression, or into a rejection with its reasons.
+
+Some limits decide alone: where the stream or the face cannot show a micro-expression, and where a movement did not come
+back in its time. The others, a blink or a moving mouth near by, do not exclude one: there the confidence decides
+(:mod:`tsfmicro.realtime.confidence`), and what exceeded its limit is given as the reason where it decided against.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +14,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsfmicro.motion import Displacement
+from tsfmicro.realtime.confidence import Scorer, features_of, shipped_scorer
 from tsfmicro.realtime.samples import FaceSample
 from tsfmicro.realtime.spot import Finished
+
+LOW_CONFIDENCE = "low_confidence"
+LEFT_TO_CONFIDENCE = frozenset({"too_weak", "too_strong", "blink", "head_motion", "speech"})
+"""Reasons that do not reject alone where a movement has a confidence."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateSpec:
     """Limits of what may be called a micro-expression."""
+
+    min_confidence: float = 0.5
+    """Probability from which a movement is reported: the operating point. Higher misses more and errs less."""
 
     max_onset_phase_s: float = 0.30
     """Onset to apex. 0.27 s tells micro from macro across data sets; one frame at 30 fps on top."""
@@ -59,16 +72,33 @@ class Verdict:
 
     reasons: tuple[str, ...]
     evidence: Mapping[str, float]
+    confidence: float | None = None
+    """Probability that it is a micro-expression; None where nothing is known of the movement's shape."""
 
 
-def judge(finished: Finished, onset_to_apex: Displacement, spec: GateSpec) -> Verdict:
-    """Hold one movement against every limit.
+def judge(finished: Finished, onset_to_apex: Displacement, spec: GateSpec, scorer: Scorer | None = None) -> Verdict:
+    """Hold one movement against every limit, and score it.
 
     Args:
         finished: the movement.
         onset_to_apex: displacement of its apex against its onset.
         spec: the limits.
+        scorer: the one that comes with the package by default.
     """
+    held = examine(finished, onset_to_apex, spec)
+    if finished.shape is None:
+        return held
+    scorer = scorer or shipped_scorer()
+    confidence = scorer.confidence(features_of(finished, held.evidence, scorer.patterns))
+    alone = tuple(reason for reason in held.reasons if reason not in LEFT_TO_CONFIDENCE)
+    reasons = held.reasons
+    if not alone:
+        reasons = () if confidence >= spec.min_confidence else (LOW_CONFIDENCE, *held.reasons)
+    return Verdict(reasons, {**held.evidence, "confidence": confidence}, confidence)
+
+
+def examine(finished: Finished, onset_to_apex: Displacement, spec: GateSpec) -> Verdict:
+    """Every limit that a movement exceeds, and what was measured; without a confidence."""
     interval = finished.interval
     near = _between(finished, spec.blink_margin_s)
     inside = _between(finished, 0.0)
@@ -85,6 +115,7 @@ def judge(finished: Finished, onset_to_apex: Displacement, spec: GateSpec) -> Ve
     light_step = _light_step(inside)
     overlap = max(s.overlap for s in inside)
     checks = {
+        "same_movement": finished.overshadowed,
         "no_return": not finished.returned,
         "slow_onset": interval.onset_phase_s > spec.max_onset_phase_s + 1e-6,
         "too_long": interval.duration_s > spec.max_duration_s + 1e-6,

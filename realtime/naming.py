@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from tsfmicro.realtime.analyzer import Finding, Unnamed
 from tsfmicro.realtime.events import Event
-from tsfmicro.realtime.recognise import Movement, Recogniser
+from tsfmicro.realtime.recognise import Movement, Namer
 from tsfmicro.values import Recognition
 
 
-def name(findings: Sequence[Sequence[Finding]], recogniser: Recogniser | None) -> list[tuple[Event, ...]]:
+def name(findings: Sequence[Sequence[Finding]], recogniser: Namer | None) -> list[tuple[Event, ...]]:
     """The same groups in the same order, every finding an event.
 
     Args:
@@ -21,7 +21,9 @@ def name(findings: Sequence[Sequence[Finding]], recogniser: Recogniser | None) -
     unnamed = [found for group in findings for found in group if isinstance(found, Unnamed)]
     answers: list[Recognition] = []
     if recogniser is not None and unnamed:
-        answers = recogniser.recognise([Movement(found.crops, found.event.magnitude) for found in unnamed])
+        answers = recogniser.recognise(
+            [Movement(found.crops, found.event.magnitude, found.window) for found in unnamed]
+        )
     named = iter(answers)
     return [tuple(_event(found, named) for found in group) for group in findings]
 

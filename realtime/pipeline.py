@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from tsfmicro.align import AlignSpec
 from tsfmicro.landmarks import LandmarkDetector
-from tsfmicro.preprocess import PreprocessSpec
+from tsfmicro.preprocess import Preprocessor, PreprocessSpec
 from tsfmicro.realtime.analyzer import Closing, FaceAnalyzer, Finding, Unnamed
 from tsfmicro.realtime.events import Event, FaceLost, FaceNew, MeEnd, MeRejected, Stats
 from tsfmicro.realtime.gates import GateSpec
 from tsfmicro.realtime.naming import name
-from tsfmicro.realtime.recognise import Recogniser
+from tsfmicro.realtime.recognise import Namer
 from tsfmicro.realtime.spot import SpotSpec
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.watch import FaceWatch, Sight, Watch
@@ -100,7 +100,7 @@ class EventRecogniser:
         self,
         source: str,
         detector: LandmarkDetector,
-        recogniser: Recogniser | None = None,
+        recogniser: Namer | None = None,
         spec: PipelineSpec | None = None,
         clock: StageClock | None = None,
         watch: Watch | None = None,
@@ -111,7 +111,7 @@ class EventRecogniser:
         self._recogniser = recogniser
         self._spec = spec or PipelineSpec()
         self._clock = clock or StageClock()
-        self._align = (recogniser.runner.preprocess if recogniser else PreprocessSpec()).align
+        self._align = (recogniser.preprocess if recogniser else PreprocessSpec()).align
         self._watch = watch or FaceWatch(detector, self._align, self._spec.landmark_interval_s, self._clock)
         self._analyzers: dict[int, FaceAnalyzer] = {}
         self._times_s: deque[float] = deque(maxlen=_RATE_WINDOW)
@@ -216,9 +216,12 @@ class EventRecogniser:
         return list(name([findings], self._recogniser)[0])
 
     def _analyzer(self, face_id: int) -> FaceAnalyzer:
-        preprocessor = None if self._recogniser is None else self._recogniser.preprocessor
-        spec = self._spec
-        return FaceAnalyzer(self._source, face_id, self._align, spec.spot, spec.gates, preprocessor, self._keep)
+        namer, spec = self._recogniser, self._spec
+        preprocessor = None if namer is None else Preprocessor(namer.preprocess)
+        window_frames = None if namer is None else namer.window_frames
+        return FaceAnalyzer(
+            self._source, face_id, self._align, spec.spot, spec.gates, preprocessor, self._keep, window_frames
+        )
 
     def _give_up(self, face_id: int, last_seen: Moment) -> list[Finding]:
         analyzer = self._analyzers.pop(face_id)

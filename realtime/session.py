@@ -19,7 +19,7 @@ from tsfmicro.realtime.ledger import Ledger, total
 from tsfmicro.realtime.naming import name
 from tsfmicro.realtime.pipeline import EventRecogniser, Observation, PipelineSpec, Step, Tally
 from tsfmicro.realtime.readers import Delivery, Readers
-from tsfmicro.realtime.recognise import Recogniser
+from tsfmicro.realtime.recognise import Namer
 from tsfmicro.realtime.recording.replay import NoDetector, RecordedWatch, ReplaySource
 from tsfmicro.realtime.sinks import EventSink
 from tsfmicro.realtime.source_run import Limits, SourceRun
@@ -32,7 +32,7 @@ from tsfmicro.values import Frame
 
 _LOOK_UP_S = 0.1
 """How often a wait for frames looks up for an interruption: nobody waits for Ctrl-C."""
-_KEPT_EVENTS = 10_000
+_KEPT_EVENTS = 1_000
 """Movements remembered for the summary: a month must not cost more memory than a day."""
 
 
@@ -88,7 +88,7 @@ class Session:
     def __init__(
         self,
         detector: Callable[[], LandmarkDetector],
-        recogniser: Recogniser | None,
+        recogniser: Namer | None,
         model: Mapping[str, Any] | None,
         limits: Limits,
         clock: StageClock,

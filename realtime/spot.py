@@ -1,36 +1,47 @@
 """Online spotting: onset, apex and offset by the magnitude of the difference to an onset reference.
 
-Causal and in seconds. Two differences are taken, both as displacement left over after the head's own motion
-(:mod:`tsfmicro.motion`):
+Causal and in seconds. The difference is displacement: where each facial region is against where it was, the head's own
+motion taken out (:mod:`tsfmicro.realtime.trajectory`). Three things are read off it:
 
-* *trigger*: each frame against the one 0.17 s earlier. A region that moved more than its own recent baseline allows
-  starts a candidate;
-* *time course*: every later frame against an anchor 0.25 s before the trigger. It rises at the onset, peaks at the
-  apex and returns at the offset.
+* *score*: how far each region moved within 0.17 s, as a robust z-score over the past seconds. For whoever watches;
+* *prominence*: how far a region stood out, 0.1 s ago, over the straight line between where it was before and where it
+  is now: a matched filter for "there and back". What drifts, a head that turns or a slow expression, has none. A
+  region that stood out more than its own recent past allows, and moved no further since, has an apex there;
+* *course*: the way of that region along the direction it took. Onset and offset are the feet of its two flanks.
 
 ::
 
-    anchor      onset  trigger  apex      offset  confirmed
-    |-----------|------|--------|---------|-------|
-                 <-- difference to anchor -->
+    onset    apex   confirmed    offset   settled
+    |--------|------|------------|--------|
+              <0.1 s>
+
+Brows, the middle of the face and the mouth are watched apart: a mouth that talks must not hide a brow.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
 from tsfmicro.align import AlignSpec
 from tsfmicro.errors import ContractError
-from tsfmicro.motion import REGIONS, traced_displacement
+from tsfmicro.motion import REGIONS
 from tsfmicro.realtime.baseline import RobustBaseline
-from tsfmicro.realtime.course import Course, measure_course
+from tsfmicro.realtime.course import Course, measure_course, smoothed
+from tsfmicro.realtime.prominence import places_at, prominences
 from tsfmicro.realtime.samples import FaceSample
+from tsfmicro.realtime.trajectory import RegionTrajectory
 from tsfmicro.values import Float64Array, Interval, Moment
+
+_BROWS = tuple(i for i, name in enumerate(REGIONS) if name.endswith("brow"))
+_MIDDLE = tuple(i for i, name in enumerate(REGIONS) if name.endswith(("nose", "cheek")))
+_MOUTH = tuple(i for i in range(len(REGIONS)) if i not in (*_BROWS, *_MIDDLE))
+_GROUPS = (_BROWS, _MIDDLE, _MOUTH)
+_ROSE, _FELL = 0.5, 0.1
+"""Share of its prominence by which an apex rose, and of its rise by which it must have fallen when it is confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,35 +49,39 @@ class SpotSpec:
     """Every constant of the spotter, in seconds and percent of the inter-ocular distance."""
 
     lag_s: float = 0.17
-    """Between the two frames of the trigger difference."""
-    anchor_s: float = 0.25
-    """How long before the trigger the onset reference is taken."""
+    """Between the two places that the score compares."""
+    key_s: float = 0.25
+    """Age of the reference that places are measured against."""
     baseline_s: float = 4.0
-    """Memory of the running baseline."""
+    """Memory of the running baselines."""
     calibration_s: float = 1.0
-    """A new face is only watched for this long before it can trigger."""
-    threshold: float = 2.5
-    """Robust z-score of the strongest region that starts a candidate."""
-    noise_floor_percent_iod: float = 0.35
+    """A new face is only watched for this long before anything is said of it."""
+    threshold: float = 1.5
+    """Robust z-score of a region's prominence that makes a candidate."""
+    noise_floor_percent_iod: float = 0.15
     """Added to the baseline's spread, so that a perfectly still face does not trigger on nothing."""
     apex_confirm_s: float = 0.10
     """An apex stands once nothing larger came for this long; bounds the lookahead."""
-    max_course_s: float = 1.2
-    """A movement that has not returned by then is not a micro-expression."""
+    max_rise_s: float = 0.45
+    """How far before its apex the onset of a movement is looked for."""
+    max_fall_s: float = 0.50
+    """A movement that has not returned so long after its apex is given up."""
+    apart_s: float = 0.12
+    """Two apexes of one part of the face that are nearer are one."""
 
     def __post_init__(self) -> None:
-        if min(astuple(self)) <= 0 or self.anchor_s < self.lag_s:
-            raise ContractError(f"{self} cannot spot: expected positive numbers and anchor_s >= lag_s")
+        if min(astuple(self)) <= 0 or self.max_fall_s < self.apex_confirm_s:
+            raise ContractError(f"{self} cannot spot: expected positive numbers and max_fall_s >= apex_confirm_s")
 
     @property
     def lookback_s(self) -> float:
         """How far in the past a finished movement may begin."""
-        return self.anchor_s + self.max_course_s
+        return self.max_rise_s + 2 * self.max_fall_s
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A region crossed the threshold."""
+    """A region stood out."""
 
     candidate: int
     at: Moment
@@ -85,6 +100,24 @@ class ApexConfirmed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """What a movement looked like, for whoever judges how likely it is a micro-expression."""
+
+    moves: Float64Array
+    """(R, 2) place of every region at the apex against the line from onset to offset, percent of the inter-ocular
+    distance."""
+    spread: Float64Array
+    """(R,) how much the prominence of each region usually varies."""
+    rise: float
+    """Percent of the inter-ocular distance."""
+    fall: float
+    before: float
+    """Unrest of the strongest region along its direction before the onset, share of the rise."""
+    after: float
+    """Likewise after the offset."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Finished:
     """A movement that rose and came back, or did not; the gates decide what it is."""
 
@@ -97,10 +130,13 @@ class Finished:
     returned: bool
     """False where the movement did not come back in time, or the face or stream ended first."""
     samples: tuple[FaceSample, ...]
-    """Everything from the anchor to the confirmation, in order."""
+    """Everything from before the onset to the confirmation, in order."""
     traces: Float64Array
     """(N, R) displacement of each of them against the first, by region, percent of the inter-ocular distance."""
     confirmed: Moment
+    shape: Shape | None = None
+    overshadowed: bool = False
+    """True where another part of the face made the same movement more clearly."""
 
     def sample_at(self, moment: Moment) -> FaceSample:
         """The sample of one instant of this movement."""
@@ -113,12 +149,14 @@ Signal: TypeAlias = Started | ApexConfirmed | Finished
 @dataclass(slots=True, eq=False)
 class _Candidate:
     number: int
+    region: int
+    group: int
     score: float
-    samples: list[FaceSample]
-    """From the anchor on."""
-    traces: list[Float64Array]
-    """(R,) displacement of each sample against the anchor."""
-    apex_told: bool = False
+    direction: Float64Array
+    """(2,) unit vector."""
+    apex_s: float
+    done: Finished | None = None
+    """Set once it has settled, while another part of the face may still make the same movement."""
 
 
 class FaceSpotter:
@@ -130,13 +168,17 @@ class FaceSpotter:
 
     def __init__(self, spec: SpotSpec, align: AlignSpec) -> None:
         self._spec = spec
-        self._align = align
-        self._recent: deque[FaceSample] = deque()
-        self._baseline = RobustBaseline(len(REGIONS), spec.baseline_s)
-        self._candidate: _Candidate | None = None
+        self._trajectory = RegionTrajectory(align, spec.key_s)
+        self._samples: deque[FaceSample] = deque()
+        self._places: deque[Float64Array] = deque()
+        """(R, 2) place of every region at each of the samples."""
+        self._moves = RobustBaseline(len(REGIONS), spec.baseline_s)
+        self._usual = RobustBaseline(len(REGIONS), spec.baseline_s)
+        self._open: list[_Candidate] = []
         self._candidates = 0
-        self._armed = False
-        self._rest_until_s = 0.0
+        self._last_apex_s = [-np.inf] * len(_GROUPS)
+        self._looked_s = -np.inf
+        """Time of the last sample that was held for an apex."""
         self._began_s: float | None = None
         self.score = 0.0
         """Robust z-score of the last sample's strongest region."""
@@ -148,8 +190,8 @@ class FaceSpotter:
 
     @property
     def active(self) -> bool:
-        """True while a candidate is being followed."""
-        return self._candidate is not None
+        """True while a movement is going on that may become an event."""
+        return bool(self._open) or self.score >= self._spec.threshold
 
     def push(self, sample: FaceSample) -> list[Signal]:
         """Take the next sample of this face.
@@ -157,110 +199,185 @@ class FaceSpotter:
         Raises:
             ContractError: if it is not later than the one before.
         """
-        if self._recent and sample.moment.t_s <= self._recent[-1].moment.t_s:
-            raise ContractError(f"sample at {sample.moment.t_s} s follows one at {self._recent[-1].moment.t_s} s")
+        now_s = sample.moment.t_s
+        if self._samples and now_s <= self._samples[-1].moment.t_s:
+            raise ContractError(f"sample at {now_s} s follows one at {self._samples[-1].moment.t_s} s")
         if self._began_s is None:
-            self._began_s = sample.moment.t_s
-        self._recent.append(sample)
-        horizon_s = sample.moment.t_s - self._spec.anchor_s - self._spec.lag_s
-        while len(self._recent) > 2 and self._recent[1].moment.t_s <= horizon_s:
-            self._recent.popleft()
-        signals: list[Signal] = []
-        region = self._update_score(sample)
-        if self._candidate is not None:
-            signals += self._follow(self._candidate, sample)
-        elif region is not None:
-            signals += self._maybe_start(sample, region)
+            self._began_s = now_s
+        self._samples.append(sample)
+        self._places.append(self._trajectory.push(sample))
+        while len(self._samples) > 2 and self._samples[1].moment.t_s <= now_s - self.lookback_s - self._spec.lag_s:
+            self._samples.popleft()
+            self._places.popleft()
+        times_s = np.array([s.moment.t_s for s in self._samples])
+        places = np.stack(self._places)
+        self._update_score(times_s, places)
+        signals = self._new_apexes(times_s, smoothed(places))
+        if self._open:
+            signals += self._close(times_s, smoothed(places), ended=False)
         return signals
 
     def flush(self) -> list[Signal]:
         """End the face: a movement that is still going on is finished as it stands."""
-        candidate, self._candidate = self._candidate, None
-        return [] if candidate is None else self._finish(candidate)
-
-    def _update_score(self, sample: FaceSample) -> int | None:
-        """Score the sample against the one a lag earlier; the strongest region, or None while it is too early."""
-        earlier = _latest_before(self._recent, sample.moment.t_s - self._spec.lag_s)
-        if earlier is None:
-            return None
-        moved = traced_displacement(earlier.patch, sample.patch, self._align).residual
-        scores = self._baseline.scores(moved, self._spec.noise_floor_percent_iod)
-        self._baseline.add(sample.moment.t_s, moved)
-        strongest = int(scores.argmax())
-        self.score = float(scores[strongest])
-        began_s = sample.moment.t_s if self._began_s is None else self._began_s
-        if sample.moment.t_s - began_s < self._spec.calibration_s:
-            return None
-        return strongest
-
-    def _maybe_start(self, sample: FaceSample, region: int) -> list[Signal]:
-        if self.score < self._spec.threshold:
-            self._armed = True  # the falling phase of the last movement is over
+        if not self._open:
             return []
-        if not self._armed or sample.moment.t_s < self._rest_until_s:
-            return []
-        self._armed = False
-        anchor = _latest_before(self._recent, sample.moment.t_s - self._spec.anchor_s)
-        since = [s for s in self._recent if anchor is None or s.moment.t_s >= anchor.moment.t_s]
-        self._candidates += 1
-        candidate = _Candidate(self._candidates, self.score, since, [])
-        candidate.traces = [self._against_anchor(candidate, s) for s in since]
-        self._candidate = candidate
-        return [Started(candidate.number, sample.moment, self.score, REGIONS[region])]
+        times_s = np.array([s.moment.t_s for s in self._samples])
+        return self._close(times_s, smoothed(np.stack(self._places)), ended=True)
 
-    def _against_anchor(self, candidate: _Candidate, sample: FaceSample) -> Float64Array:
-        return traced_displacement(candidate.samples[0].patch, sample.patch, self._align).residual
+    def _update_score(self, times_s: Float64Array, places: Float64Array) -> None:
+        """How far every region moved within a lag, against what is usual."""
+        earlier_s = times_s[-1] - self._spec.lag_s
+        if earlier_s < times_s[0] - 1e-6:
+            return
+        away = places[-1] - places_at(times_s, places, earlier_s)
+        moved = np.hypot(away[:, 0], away[:, 1])
+        self.score = float(self._moves.scores(moved, self._spec.noise_floor_percent_iod).max())
+        self._moves.add(float(times_s[-1]), moved)
 
-    def _follow(self, candidate: _Candidate, sample: FaceSample) -> list[Signal]:
-        candidate.samples.append(sample)
-        candidate.traces.append(self._against_anchor(candidate, sample))
-        candidate.score = max(candidate.score, self.score)
-        course = self._course(candidate)
+    def _new_apexes(self, times_s: Float64Array, places: Float64Array) -> list[Signal]:
+        """Hold every sample for an apex once it is old enough to be confirmed."""
         signals: list[Signal] = []
-        apex = candidate.samples[course.apex].moment
-        if not candidate.apex_told and sample.moment.t_s - apex.t_s >= self._spec.apex_confirm_s - 1e-9:
-            candidate.apex_told = True
-            onset = candidate.samples[course.onset].moment
-            signals.append(ApexConfirmed(candidate.number, onset, apex, sample.moment))
-        elapsed_s = sample.moment.t_s - candidate.samples[0].moment.t_s
-        if (candidate.apex_told and course.offset is not None) or elapsed_s > self.lookback_s:
-            self._candidate = None
-            signals += self._finish(candidate)
+        old_enough = times_s <= times_s[-1] - self._spec.apex_confirm_s + 1e-6
+        for index in np.flatnonzero(old_enough & (times_s > self._looked_s)):
+            self._looked_s = float(times_s[index])
+            stood_out = prominences(times_s, places, int(index))
+            if stood_out is None:
+                continue
+            size = np.hypot(stood_out[:, 0], stood_out[:, 1])
+            scores = self._usual.scores(size, self._spec.noise_floor_percent_iod)
+            self._usual.add(self._looked_s, size)
+            if self._began_s is not None and self._looked_s - self._began_s >= self._spec.calibration_s:
+                for group in range(len(_GROUPS)):
+                    signals += self._maybe_start(group, times_s, places, int(index), stood_out, scores)
         return signals
 
-    def _course(self, candidate: _Candidate) -> Course:
-        times_s = np.array([s.moment.t_s for s in candidate.samples])
-        return measure_course(times_s, np.stack(candidate.traces))
-
-    def _finish(self, candidate: _Candidate) -> list[Signal]:
-        course = self._course(candidate)
-        samples = tuple(candidate.samples)
-        last = len(samples) - 1
-        interval = Interval(
-            onset=samples[course.onset].moment,
-            apex=samples[course.apex].moment,
-            offset=samples[last if course.offset is None else course.offset].moment,
-        )
-        # Until a lag has passed, the trigger still sees the way back of this movement.
-        self._rest_until_s = interval.offset.t_s + self._spec.lag_s
+    def _maybe_start(
+        self,
+        group: int,
+        times_s: Float64Array,
+        places: Float64Array,
+        index: int,
+        stood_out: Float64Array,
+        scores: Float64Array,
+    ) -> list[Signal]:
+        """A candidate, if the strongest region of a part of the face has its apex here."""
+        apex_s = float(times_s[index])
+        region = max(_GROUPS[group], key=lambda r: float(scores[r]))
+        if scores[region] < self._spec.threshold or apex_s - self._last_apex_s[group] < self._spec.apart_s:
+            return []
+        direction = stood_out[region] / np.hypot(*stood_out[region])
+        near = np.abs(times_s - apex_s) <= self._spec.apex_confirm_s + 1e-6
+        trace = places[:, region] @ direction
+        if trace[index] < trace[near].max() - 1e-12:
+            return []
+        candidate = _Candidate(self._candidates + 1, region, group, float(scores[region]), direction, apex_s)
+        course = self._course(candidate, times_s, places)[0]
+        # The feet of a movement stand out too, the other way: there nothing rose before, or nothing falls after.
+        if course.rise < _ROSE * np.hypot(*stood_out[region]) or course.fall < _FELL * course.rise:
+            return []
+        self._last_apex_s[group] = apex_s
+        self._candidates += 1
+        self._open.append(candidate)
+        onset = self._sample_near(min(course.onset_s, apex_s)).moment
+        now = self._samples[-1].moment
         return [
-            Finished(
-                candidate=candidate.number,
-                interval=interval,
-                region=REGIONS[course.region],
-                magnitude=course.magnitude,
-                score=candidate.score,
-                returned=course.offset is not None,
-                samples=samples,
-                traces=np.stack(candidate.traces),
-                confirmed=samples[last].moment,
-            )
+            Started(candidate.number, now, candidate.score, REGIONS[region]),
+            ApexConfirmed(candidate.number, onset, self._samples[index].moment, now),
         ]
 
+    def _course(
+        self, candidate: _Candidate, times_s: Float64Array, places: Float64Array
+    ) -> tuple[Course, Float64Array, Float64Array]:
+        """Course of a candidate so far, and the times and the trace it was read off."""
+        start = int(np.searchsorted(times_s, candidate.apex_s - self._spec.max_rise_s - 1e-9))
+        end = int(np.searchsorted(times_s, candidate.apex_s + self._spec.max_fall_s + 1e-9))
+        part_s, trace = times_s[start:end], places[start:end, candidate.region] @ candidate.direction
+        return measure_course(part_s, trace, int(np.searchsorted(part_s, candidate.apex_s - 1e-9))), part_s, trace
 
-def _latest_before(samples: Sequence[FaceSample], t_s: float) -> FaceSample | None:
-    """The latest sample at or before a time, allowing for rounding of a microsecond."""
-    for sample in reversed(samples):
-        if sample.moment.t_s <= t_s + 1e-6:
-            return sample
-    return None
+    def _close(self, times_s: Float64Array, places: Float64Array, *, ended: bool) -> list[Signal]:
+        """Finish what has settled or taken too long; of movements that overlap, the clearest is the one."""
+        now_s = float(times_s[-1])
+        for candidate in self._open:
+            if candidate.done is None:
+                course, part_s, trace = self._course(candidate, times_s, places)
+                late = now_s - candidate.apex_s >= self._spec.max_fall_s - 1e-9
+                if course.settled or late or ended:
+                    candidate.done = self._finish(candidate, course, part_s, trace, times_s, places)
+        ready = [c for c in self._open if c.done is not None]
+        waiting = [c for c in self._open if c.done is None]
+        signals: list[Signal] = []
+        for candidate in ready:
+            finished = candidate.done
+            if finished is None or (not ended and any(_may_be_same(finished, other) for other in waiting)):
+                continue
+            rivals = [c.done for c in ready if c is not candidate and c.done is not None]
+            clearer = any(_same(finished, rival) and _merit(rival) > _merit(finished) for rival in rivals)
+            self._open.remove(candidate)
+            signals.append(replace(finished, confirmed=self._samples[-1].moment, overshadowed=clearer))
+        return signals
+
+    def _finish(
+        self,
+        candidate: _Candidate,
+        course: Course,
+        part_s: Float64Array,
+        trace: Float64Array,
+        times_s: Float64Array,
+        places: Float64Array,
+    ) -> Finished:
+        apex = self._sample_near(candidate.apex_s)
+        onset, offset = self._sample_near(course.onset_s), self._sample_near(course.offset_s)
+        interval = Interval(
+            onset=min(onset.moment, apex.moment, key=lambda m: m.t_s),
+            apex=apex.moment,
+            offset=max(offset.moment, apex.moment, key=lambda m: m.t_s),
+        )
+        share = (candidate.apex_s - course.onset_s) / max(course.offset_s - course.onset_s, 1e-9)
+        ends = places_at(times_s, places, course.onset_s), places_at(times_s, places, course.offset_s)
+        first = int(np.searchsorted(times_s, course.onset_s - self._spec.max_rise_s / 2))
+        since = places[first:] - places[first]
+        return Finished(
+            candidate=candidate.number,
+            interval=interval,
+            region=REGIONS[candidate.region],
+            magnitude=min(course.rise, course.fall) if course.returned else course.rise,
+            score=candidate.score,
+            returned=course.returned,
+            samples=tuple(self._samples)[first:],
+            traces=np.hypot(since[..., 0], since[..., 1]),
+            confirmed=self._samples[-1].moment,
+            shape=Shape(
+                moves=places_at(times_s, places, candidate.apex_s) - (1 - share) * ends[0] - share * ends[1],
+                spread=self._usual.spread.copy(),
+                rise=course.rise,
+                fall=course.fall,
+                before=_unrest(trace[part_s <= course.onset_s], course.rise),
+                after=_unrest(trace[part_s >= course.offset_s], course.rise),
+            ),
+        )
+
+    def _sample_near(self, t_s: float) -> FaceSample:
+        return min(self._samples, key=lambda sample: abs(sample.moment.t_s - t_s))
+
+
+def _unrest(trace: Float64Array, rise: float) -> float:
+    return float(np.ptp(trace)) / max(rise, 1e-9) if trace.size else 0.0
+
+
+def _merit(finished: Finished) -> tuple[bool, float, int]:
+    """What makes one of two simultaneous movements the clearer one; the earlier candidate where they are equal."""
+    shape = finished.shape
+    balance = 0.0 if shape is None else min(shape.rise, shape.fall) / max(shape.rise, shape.fall, 1e-9)
+    return finished.returned, finished.score * balance, -finished.candidate
+
+
+def _same(one: Finished, other: Finished) -> bool:
+    """Whether two movements overlap for the greater part of the shorter one."""
+    shared = min(one.interval.offset.t_s, other.interval.offset.t_s) - max(
+        one.interval.onset.t_s, other.interval.onset.t_s
+    )
+    return shared > 0.5 * min(one.interval.duration_s, other.interval.duration_s) and shared > 0
+
+
+def _may_be_same(finished: Finished, other: _Candidate) -> bool:
+    return finished.interval.onset.t_s <= other.apex_s <= finished.interval.offset.t_s

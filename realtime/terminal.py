@@ -85,7 +85,7 @@ def print_summary(console: Console, summary: Summary) -> None:
     speed = tally.frames / summary.wall_s if summary.wall_s > 0 else 0.0
     console.print(
         f"{tally.frames} frames in {summary.wall_s:.1f} s ({speed:.0f} frames/s), {tally.faces} face(s), "
-        f"{len(found)} micro-expression(s), {len(rejected)} movement(s) rejected"
+        f"{tally.events} micro-expression(s), {tally.rejected} movement(s) rejected"
     )
     _print_books(console, summary)
     if rejected:
@@ -94,7 +94,8 @@ def print_summary(console: Console, summary: Summary) -> None:
             for reason in event.reasons:
                 reasons[reason] = reasons.get(reason, 0) + 1
         listed = ", ".join(f"{name} {n}" for name, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
-        console.print(f"rejected for: {listed}")
+        which = "rejected" if len(rejected) == tally.rejected else f"the last {len(rejected)} rejected"
+        console.print(f"{which} for: {listed}")
 
 
 def _print_books(console: Console, summary: Summary) -> None:

@@ -25,6 +25,7 @@ EXPECTED: dict[str, tuple[int, int | None, tuple[int, ...]]] = {
     "casme3a_4c_tsf": (855, None, (457, 55, 184, 159)),
     "casme3c_4c_official": (165, 30, (99, 16, 30, 20)),
     "cas_me2_4c": (57, None, (21, 8, 9, 19)),
+    "cas_me2_3c": (38, None, (21, 8, 9)),
     "megc2019_full": (442, 68, (250, 109, 83)),
     "megc2019_smic": (164, 16, (70, 51, 43)),
 }

@@ -117,7 +117,7 @@ def test_wheel_has_the_data(wheel: zipfile.ZipFile) -> None:
     assert schemas, "realtime/schema/ holds no JSON Schema"
     assert schemas <= names
     assert {f"tsfmicro/training/datasets/errata/{name}.csv" for name in ("casme2", "samm", "casme3a")} <= names
-    assert "tsfmicro/training/report/published.csv" in names
+    assert "tsfmicro/training/published.csv" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert any(name.endswith("licenses/NOTICE") for name in names)
 
@@ -131,7 +131,12 @@ def test_wheel_has_the_demonstration_bundle(wheel: zipfile.ZipFile) -> None:
     assert files <= set(wheel.namelist())
 
 
-WITH_TORCH = ("tsfmicro.models", "tsfmicro.runners.torch_runner", *(f"tsfmicro.{f}" for f in MAPPED if f != "realtime"))
+WITH_TORCH = (
+    "tsfmicro.models",
+    "tsfmicro.runners.torch_runner",
+    "tsfmicro.runners.torch_window",
+    *(f"tsfmicro.{f}" for f in MAPPED if f != "realtime"),
+)
 IMPORT_ALL = """
 import importlib, sys
 for name in sys.argv[1:]:

@@ -128,9 +128,25 @@ def test_closed_runner_says_so(bundle: Bundle) -> None:
         runner.infer(crops(1), crops(1))
 
 
-@pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx", "torch-tensorrt", "openvino", "cuda"])
-def test_known_backend_that_is_not_there_is_never_replaced(bundle: Bundle, backend: str) -> None:
-    with pytest.raises(BackendError, match=f"backend {backend} needs .*here now: onnxruntime") as caught:
+@pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx", "torch-tensorrt"])
+def test_without_an_engine_in_the_bundle_the_command_that_builds_one_is_named(bundle: Bundle, backend: str) -> None:
+    with pytest.raises(BackendError, match=f"tsf-export .*tiny.tsf --fp16 --target {backend}") as caught:
+        load(bundle, backend)
+    assert caught.value.exit_code == 6
+    assert backend in BACKENDS
+
+
+@pytest.mark.parametrize(("backend", "module"), [("openvino", "openvino"), ("cuda", "torch"), ("cuda", "card")])
+def test_known_backend_that_is_not_there_is_never_replaced(
+    bundle: Bundle, backend: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if module == "card":
+        torch = pytest.importorskip("torch")
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    else:
+        monkeypatch.delitem(sys.modules, f"tsfmicro.runners.{module}_runner", raising=False)
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(BackendError, match=f"backend {backend} ") as caught:
         load(bundle, backend)
     assert caught.value.exit_code == 6
     assert backend in BACKENDS

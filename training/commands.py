@@ -16,7 +16,9 @@ from rich.table import Table
 
 from tsfmicro.bundle import Bundle, SourceNote, read_bundle, update_metrics
 from tsfmicro.errors import UsageError
-from tsfmicro.models.config import ModelConfig, family
+from tsfmicro.models.card import AnyConfig
+from tsfmicro.models.config import family
+from tsfmicro.models.fdp.config import fdp_family
 from tsfmicro.runners import load
 from tsfmicro.synthetic.pairs import HARD, USUAL
 from tsfmicro.synthetic.portrait import Portrait
@@ -77,7 +79,8 @@ def models(
     """List the networks with their parameters and multiply-adds, and what the paper reports for them."""
     if latency:
         torch.set_num_threads(1)
-    family_of = [replace(config, classes=classes) for config in family()]
+    family_of: list[AnyConfig] = [replace(config, classes=classes) for config in family()]
+    family_of += [replace(config, classes=classes) for config in fdp_family()]
     rows = time_family(family_of, _LATENCY_ROUNDS) if latency else [summarise(config) for config in family_of]
     if as_json:
         typer.echo(json.dumps([row.to_dict() for row in rows], indent=2))
@@ -242,7 +245,7 @@ def _command(
     out: Path,
     faces: list[Path],
     calibrate: list[Path],
-    network: ModelConfig,
+    network: AnyConfig,
     pairs: Difficulty,
     start: Bundle | None,
     fit: FitSpec,

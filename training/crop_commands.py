@@ -56,10 +56,16 @@ def prepare(
     layout: LayoutOption = None,
     faces: FacesOption = None,
     workers: WorkersOption = 1,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            help="Frames spread over each clip, for FDP, instead of onset and apex; it takes 8.", min=2, max=64
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Find and align the faces of a data set once, and keep the crops."""
-    _, cache = prepared(dataset, root, protocol, out, exclude_list, layout, faces, workers)
+    _, cache = prepared(dataset, root, protocol, out, exclude_list, layout, faces, workers, window)
     if as_json:
         typer.echo(
             json.dumps(
@@ -75,7 +81,8 @@ def prepare(
             )
         )
     else:
-        typer.echo(f"{len(cache.usable)} pairs in {out}; look at {out / 'contact.png'}")
+        what = "pairs" if window is None else f"windows of {window} frames"
+        typer.echo(f"{len(cache.usable)} {what} in {out}; look at {out / 'contact.png'}")
 
 
 def prepared(
@@ -87,13 +94,14 @@ def prepared(
     layout: str | None,
     faces: Faces | None,
     workers: int,
+    window: int | None = None,
 ) -> tuple[Audit, CropCache]:
     """Audit and cut, with a progress bar; what cannot be cut is said on stderr."""
     kind = "raw" if faces in {Faces.LANDMARKS, Faces.MTCNN} else "cropped"
     data = load(dataset, root, protocol, exclude_list=exclude_list, layout=layout, kind=kind)
     found = look_up(data)
     console = Console(stderr=True)
-    index = index_of(found, faces_for(data, faces), PreprocessSpec())
+    index = index_of(found, faces_for(data, faces), PreprocessSpec(), window)
     with Progress(
         TextColumn(f"crops ({index.faces.value})"),
         BarColumn(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tsfmicro.errors import UsageError
 from tsfmicro.labels import protocol as protocol_of
+from tsfmicro.synthetic.pairs import USUAL
 from tsfmicro.training.datasets.audit import Audit, explain
 from tsfmicro.training.datasets.audit import audit as look_up
 from tsfmicro.training.datasets.load import DATASETS, load
@@ -76,19 +79,43 @@ def fixture(
 
 def synthetic(
     out: Annotated[Path, typer.Option(help="New folder.")],
-    people: Annotated[int, typer.Option(help="Persons, each one fixed face.", min=2)] = 12,
+    people: Annotated[
+        int, typer.Option(help="Persons, each one face; morphs once the real ones are used up.", min=2)
+    ] = 12,
     clips: Annotated[int, typer.Option(help="Clips for each person and class.", min=1)] = 8,
     faces: Annotated[
         list[Path] | None, typer.Option(help="Pictures or clips of people to make them from, instead of the portrait.")
     ] = None,
+    amplitude: Annotated[
+        tuple[float, float],
+        typer.Option(metavar="LOW HIGH", help="Of the movements, percent of the inter-ocular distance."),
+    ] = USUAL.amplitude_percent_iod,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            help="Write every frame from onset to offset at this rate, for FDP, not just two.", min=10, max=1000
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same corpus.", min=0)] = 0,
 ) -> None:
     """Write a corpus of synthetic micro-expressions that loso reads as a CSV of clips."""
-    bases = [portrait for person in load_people(faces).values() for portrait in person] if faces else [astronaut()]
-    write_synthetic(out, bases, people=people, clips=clips, classes=protocol_of(SYNTHETIC_PROTOCOL).classes, seed=seed)
+    if not 0 < amplitude[0] <= amplitude[1]:
+        raise UsageError(f"--amplitude is {amplitude[0]:g} {amplitude[1]:g}; expected two rising numbers above 0")
+    photographed = list(load_people(faces).values()) if faces else [(astronaut(),)]
+    write_synthetic(
+        out,
+        photographed,
+        people=people,
+        clips=clips,
+        classes=protocol_of(SYNTHETIC_PROTOCOL).classes,
+        seed=seed,
+        spec=replace(USUAL, amplitude_percent_iod=amplitude),
+        fps=fps,
+    )
+    real = min(people, len(photographed))
     typer.echo(
-        f"wrote {out}; next: tsf-train loso --dataset csv --root {out} --protocol {SYNTHETIC_PROTOCOL} --faces dataset "
-        "--out …"
+        f"wrote {out}: {real} photographed people as they are and {people - real} morphs of them; next: tsf-train loso "
+        f"--dataset csv --root {out} --protocol {SYNTHETIC_PROTOCOL} --faces dataset --out …"
     )
 
 

@@ -22,15 +22,15 @@ from tsfmicro.bundle import (
 )
 from tsfmicro.errors import UsageError
 from tsfmicro.labels import protocol
+from tsfmicro.models.card import AnyConfig
 from tsfmicro.models.config import ModelConfig
-from tsfmicro.models.fused import FusedRecognizer
-from tsfmicro.models.interface import Network
-from tsfmicro.models.network import build
+from tsfmicro.models.interface import Recognizer
+from tsfmicro.models.recogniser import AnyNetwork, build_any, recogniser
 from tsfmicro.preprocess import Preprocessor
 from tsfmicro.synthetic.pairs import USUAL, PairSpec, default_preprocessor
 from tsfmicro.synthetic.portrait import Portrait
 from tsfmicro.training.calibrate import abstention_threshold, fit_temperature
-from tsfmicro.training.corpus import SyntheticPairs
+from tsfmicro.training.corpus import SyntheticClips, drawn_for
 from tsfmicro.training.fit import FitSpec, Progress, fit
 from tsfmicro.training.revision import commit
 from tsfmicro.values import AnyArray, Float64Array
@@ -64,7 +64,7 @@ class Request:
     """Where their pictures come from."""
     command: str
     """The command line, for the manifest."""
-    model: ModelConfig = DEFAULT_MODEL
+    model: AnyConfig = DEFAULT_MODEL
     """Which network."""
     fit: FitSpec = field(default_factory=FitSpec)
     pairs: PairSpec = USUAL
@@ -85,23 +85,24 @@ def train_demonstration(request: Request, out: Path, on_step: Callable[[Progress
     preprocessor = default_preprocessor()
     classes = protocol(PROTOCOL_ID).classes
     torch.manual_seed(request.seed)
-    network = build(request.model)
+    network = build_any(request.model)
     if request.start is not None:
         _start_from(network, request.start)
     spec = preprocessor.spec
-    fused = FusedRecognizer(network, spec.mean, spec.std)
-    pairs = SyntheticPairs(
+    fused = recogniser(network, spec.mean, spec.std)
+    clips = drawn_for(
+        request.model,
         request.train,
         replace(request.pairs, classes=classes),
         preprocessor,
         seed=request.seed + 1,
         length=request.fit.steps * request.fit.batch,
     )
-    fit(fused, pairs, request.fit, on_step)
+    fit(fused, clips, request.fit, on_step)
     return seal(network, request, preprocessor, out)
 
 
-def seal(network: Network, request: Request, preprocessor: Preprocessor, out: Path) -> Bundle:
+def seal(network: AnyNetwork, request: Request, preprocessor: Preprocessor, out: Path) -> Bundle:
     """Round the weights to what is stored, calibrate what is stored, and write the bundle."""
     weights = round_to_half({name: tensor.numpy() for name, tensor in network.state_dict().items()})
     network.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in weights.items()})
@@ -132,28 +133,31 @@ def seal(network: Network, request: Request, preprocessor: Preprocessor, out: Pa
     return write_bundle(out, manifest, weights)
 
 
-def _name(config: ModelConfig) -> str:
-    fusion = [] if config.fusion == "late" else [config.fusion]
+def _name(config: AnyConfig) -> str:
+    fusion = [] if config.fusion in ("late", "window") else [config.fusion]
     return "-".join([config.model, config.size, *fusion, "demonstration"])
 
 
-def _start_from(network: Network, bundle: Bundle) -> None:
+def _start_from(network: AnyNetwork, bundle: Bundle) -> None:
     card = bundle.manifest.model
     if card != ModelCard.of(network.config):
         raise UsageError(f"{bundle.path} holds {card}, which is not the network to be trained; leave --init out")
     network.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in bundle.weights().items()})
 
 
-def _calibrate(network: Network, request: Request, preprocessor: Preprocessor, classes: tuple[str, ...]) -> Calibration:
+def _calibrate(
+    network: AnyNetwork, request: Request, preprocessor: Preprocessor, classes: tuple[str, ...]
+) -> Calibration:
     people = request.calibrate or request.train
-    pairs = SyntheticPairs(
+    pairs = drawn_for(
+        network.config,
         people,
         PairSpec(identity_strength=0.0, classes=classes),
         preprocessor,
         seed=request.seed + 2,
         length=_CALIBRATION_PAIRS,
     )
-    logits, truth = _logits(FusedRecognizer(network.eval(), preprocessor.spec.mean, preprocessor.spec.std), pairs)
+    logits, truth = _logits(recogniser(network.eval(), preprocessor.spec.mean, preprocessor.spec.std).eval(), pairs)
     temperature = fit_temperature(logits, truth)
     scaled = logits / temperature
     probabilities = np.exp(scaled - scaled.max(axis=1, keepdims=True))
@@ -162,12 +166,12 @@ def _calibrate(network: Network, request: Request, preprocessor: Preprocessor, c
     return Calibration(round(temperature, 4), round(threshold, 4), _MIN_MAGNITUDE_PERCENT_IOD)
 
 
-def _logits(fused: FusedRecognizer, pairs: SyntheticPairs, batch: int = 16) -> tuple[Float64Array, AnyArray]:
+def _logits(fused: Recognizer, clips: SyntheticClips, batch: int = 16) -> tuple[Float64Array, AnyArray]:
     rows, truth = [], []
     with torch.inference_mode():
-        for start in range(0, len(pairs), batch):
-            samples = [pairs[i] for i in range(start, min(start + batch, len(pairs)))]
-            onset, apex = torch.stack([s[0] for s in samples]), torch.stack([s[1] for s in samples])
-            rows.append(fused(onset, apex)[1].double().numpy())
-            truth += [s[2] for s in samples]
+        for start in range(0, len(clips), batch):
+            samples = [clips[i] for i in range(start, min(start + batch, len(clips)))]
+            crops = torch.stack([torch.stack(views) for *views, _, _ in samples])  # (B, V, S, S, 3)
+            rows.append(fused.logits(crops).double().numpy())
+            truth += [label for *_, label, _ in samples]
     return np.concatenate(rows), np.array(truth)

@@ -1,19 +1,19 @@
-"""One explicit training loop: AdamW, cross-entropy, a short warm-up and a linear decay."""
+"""One explicit training loop: AdamW, the network's own loss, a short warm-up and a linear decay."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from tsfmicro.errors import ContractError
-from tsfmicro.models.fused import FusedRecognizer
-from tsfmicro.models.interface import Network
+from tsfmicro.models.interface import Recognizer
+from tsfmicro.models.recogniser import AnyNetwork
 from tsfmicro.synthetic.pairs import UNITS
-from tsfmicro.training.corpus import Sample
 
 _TYPICAL_PERCENT_IOD = 2.5
 
@@ -59,7 +59,7 @@ class ContractionTask(nn.Module):
     makes a small corpus go further. The task is thrown away after training.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: AnyNetwork) -> None:
         super().__init__()
         classify = network.head.classify
         self.read = nn.Linear(classify.in_features, 2 * len(UNITS))
@@ -88,13 +88,19 @@ class ContractionTask(nn.Module):
         self._hook.remove()
 
 
-def fit(fused: FusedRecognizer, pairs: Dataset[Sample], spec: FitSpec, on_step: Callable[[Progress], None]) -> None:
+def fit(fused: Recognizer, clips: Dataset[Any], spec: FitSpec, on_step: Callable[[Progress], None]) -> None:
     """Train ``fused.network`` in place, which then stands in evaluation mode.
 
+    Args:
+        fused: the network and what belongs around it.
+        clips: samples of ``tsfmicro.training.corpus``: pairs, or windows for FDP.
+        spec: how long and how fast.
+        on_step: called after every batch.
+
     Raises:
-        ContractError: if ``pairs`` holds fewer than ``spec.steps`` batches.
+        ContractError: if ``clips`` holds fewer than ``spec.steps`` batches.
     """
-    loader = DataLoader(pairs, batch_size=spec.batch, num_workers=spec.workers, drop_last=True)
+    loader = DataLoader(clips, batch_size=spec.batch, num_workers=spec.workers, drop_last=True)
     if len(loader) < spec.steps:
         raise ContractError(f"the corpus holds {len(loader)} batches of {spec.batch}; --steps {spec.steps} needs more")
     auxiliary = ContractionTask(fused.network) if spec.au_weight > 0 else None
@@ -105,16 +111,14 @@ def fit(fused: FusedRecognizer, pairs: Dataset[Sample], spec: FitSpec, on_step: 
         return min((step + 1) / spec.warmup_steps, 1.0) * (1 - step / spec.steps)
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-    criterion = nn.CrossEntropyLoss()
     fused.network.train()
     loss_average, accuracy_average = 0.0, 0.0
-    for step, (onset, apex, truth, contractions) in enumerate(loader):
-        logits = fused.network(*fused.prepare(onset, apex))
-        loss = criterion(logits, truth)
+    for step, (*views, truth, contractions) in enumerate(loader):
+        loss, logits = fused.loss(torch.stack(views, dim=1), truth)
         if auxiliary is not None:
             loss = loss + spec.au_weight * auxiliary.loss(contractions)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(fused.network.parameters(), 5.0)
         optimiser.step()
         schedule.step()

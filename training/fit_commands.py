@@ -10,10 +10,9 @@ import typer
 
 from tsfmicro.bundle import read_bundle
 from tsfmicro.errors import UsageError
-from tsfmicro.models.config import ModelConfig
 from tsfmicro.training.crops.cache import CropCache, open_cache
 from tsfmicro.training.loso.deploy import deploy, read_run, require_deployable
-from tsfmicro.training.loso.networks import device_of, network_maker, pretraining_note
+from tsfmicro.training.loso.networks import device_of, model_config, network_maker, pretraining_note, require_views
 from tsfmicro.training.loso.run import Plan
 from tsfmicro.training.loso.samples import load_samples
 from tsfmicro.training.loso.spec import LosoSpec
@@ -44,7 +43,8 @@ def fit(
     start = None if init is None else read_bundle(init)
     plan = _plan(run, result, crops, pretraining_note(start))
     samples = load_samples(crops)
-    config = ModelConfig(size=plan.spec.size, fusion=plan.spec.fusion, classes=len(samples.classes))
+    config = model_config(plan.spec, len(samples.classes))
+    require_views(config, crops.index)
     words = ["tsf-train", "fit", run.name, "--out", out.name, *(["--init", start.path.name] if start else [])]
     done = deploy(
         run,

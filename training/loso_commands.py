@@ -1,4 +1,4 @@
-"""``tsf-train loso``."""
+"""``tsf-train loso`` and ``cross``."""
 
 from __future__ import annotations
 
@@ -27,35 +27,20 @@ from tsfmicro.training.dataset_commands import (
     RootOption,
 )
 from tsfmicro.training.loso.cross import cross_plan, run_cross
-from tsfmicro.training.loso.networks import device_of, model_config, network_maker, pretraining_note
+from tsfmicro.training.loso.networks import (
+    device_of,
+    model_config,
+    network_maker,
+    pretraining_note,
+    require_views,
+    window_of,
+)
 from tsfmicro.training.loso.result import write_result
 from tsfmicro.training.loso.run import Plan, begin
 from tsfmicro.training.loso.run import run as run_all
 from tsfmicro.training.loso.samples import load_samples
-from tsfmicro.training.loso.spec import LosoSpec, Mode, Precision, Select
-
-_DEFAULTS = LosoSpec()
-_SEEDS = len(_DEFAULTS.seeds)
-
-SelectOption = Annotated[Select, typer.Option("--select", help="Who chooses the epoch in honest mode.")]
-EpochsOption = Annotated[int, typer.Option("--epochs", min=1, help="Fixed in advance; with --select inner, the most.")]
-InnerOption = Annotated[
-    int, typer.Option("--inner-subjects", min=1, help="People that choose the epoch with --select inner.")
-]
-SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, counted from 0.")]
-ShuffledOption = Annotated[
-    int, typer.Option("--shuffled-seeds", min=0, help="Seeds run again on shuffled labels, as a control.")
-]
-SizeOption = Annotated[str, typer.Option("--size", help="Network: base or small.")]
-FusionOption = Annotated[str, typer.Option("--fusion", help="Where the branches meet; see tsf-train models.")]
-InitOption = Annotated[Path | None, typer.Option("--init", help="Bundle to fine-tune, said in every report.")]
-BatchOption = Annotated[int, typer.Option("--batch", min=1)]
-RateOption = Annotated[float, typer.Option("--learning-rate", help="Of AdamW.")]
-DecayOption = Annotated[float, typer.Option("--weight-decay", min=0, help="Of AdamW.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
-PrecisionOption = Annotated[Precision, typer.Option("--precision", help="Of training; evaluation is fp32.")]
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="CPU threads of the network.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
+from tsfmicro.training.loso.spec import Mode
+from tsfmicro.training.training_options import TrainingOptions, with_training_options
 
 
 def attach(app: typer.Typer) -> None:
@@ -66,7 +51,7 @@ def attach(app: typer.Typer) -> None:
             "Both were cut with tsf-train prepare, under protocols with the same classes, such as casme2_3c_tsf and "
             "samm_3c_tsf."
         )
-    )(cross)
+    )(with_training_options(cross))
     app.command(
         epilog=(
             "Examples:\n\n    tsf-train loso --dataset casme2 --root ~/CASME2 --protocol casme2_5c_tsf "
@@ -74,7 +59,7 @@ def attach(app: typer.Typer) -> None:
             "    tsf-train loso … --mode paper --seeds 1 --out runs/as-published\n\n"
             "The same command again goes on with a run that was interrupted."
         )
-    )(loso)
+    )(with_training_options(loso))
 
 
 def loso(
@@ -90,56 +75,30 @@ def loso(
     ] = None,
     workers: WorkersOption = 1,
     mode: Annotated[Mode, typer.Option(help="paper chooses the epoch on the person it tests: an upper bound.")] = (
-        _DEFAULTS.mode
+        Mode.HONEST
     ),
-    select: SelectOption = _DEFAULTS.select,
-    epochs: EpochsOption = _DEFAULTS.epochs,
-    inner_subjects: InnerOption = _DEFAULTS.inner_subjects,
-    seeds: SeedsOption = _SEEDS,
-    shuffled_seeds: ShuffledOption = _DEFAULTS.shuffled_seeds,
-    size: SizeOption = _DEFAULTS.size,
-    fusion: FusionOption = _DEFAULTS.fusion,
-    init: InitOption = None,
-    batch: BatchOption = _DEFAULTS.batch,
-    learning_rate: RateOption = _DEFAULTS.learning_rate,
-    weight_decay: DecayOption = _DEFAULTS.weight_decay,
-    device: DeviceOption = "cpu",
-    precision: PrecisionOption = _DEFAULTS.precision,
-    threads: ThreadsOption = 1,
-    as_json: JsonOption = False,
+    *,
+    training: TrainingOptions,
 ) -> None:
     """Leave one subject out: RUN/result.json and RUN/predictions.csv with intervals and controls."""
-    torch.set_num_threads(threads)
-    spec = LosoSpec(
-        mode=mode,
-        select=select,
-        epochs=epochs,
-        inner_subjects=inner_subjects,
-        seeds=tuple(range(seeds)),
-        shuffled_seeds=min(shuffled_seeds, seeds),
-        size=size,
-        fusion=fusion,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        batch=batch,
-        precision=precision,
-    )
-    target = device_of(device)
+    torch.set_num_threads(training.threads)
+    target = device_of(training.device)
     classes = protocol_of(protocol).classes
-    start = None if init is None else read_bundle(init)
-    make_network = network_maker(model_config(size, fusion, len(classes)), classes, start)
+    spec = training.spec(len(classes), mode)
+    start = None if training.init is None else read_bundle(training.init)
+    config = model_config(spec, len(classes))
+    make_network = network_maker(config, classes, start)
     console = Console(stderr=True)
-    audited, crops = prepared(dataset, root, protocol, cache or out / "crops", exclude_list, layout, faces, workers)
+    audited, crops = prepared(
+        dataset, root, protocol, cache or out / "crops", exclude_list, layout, faces, workers, window_of(config)
+    )
     samples = load_samples(crops)
     plan = Plan(spec, crops.index, pretraining_note(start))
     begin(out, plan)
     with _counted("fold", console) as on_fold:
         finished = run_all(out, plan, samples, make_network, device=target, on_fold=on_fold)
     found = write_result(out, plan, samples, finished, audited.to_dict())
-    if as_json:
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
-    else:
-        _show(found, Console())
+    _say(found, training)
     if finished.failures:
         first = finished.failures[0]
         raise TsfError(
@@ -152,46 +111,28 @@ def cross(
     train: Annotated[Path, typer.Option(help="Crops of tsf-train prepare to learn from.")],
     test: Annotated[Path, typer.Option(help="Crops of another data set to test on.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; the same command goes on with it.")],
-    select: SelectOption = _DEFAULTS.select,
-    epochs: EpochsOption = _DEFAULTS.epochs,
-    inner_subjects: InnerOption = _DEFAULTS.inner_subjects,
-    seeds: SeedsOption = _SEEDS,
-    shuffled_seeds: ShuffledOption = _DEFAULTS.shuffled_seeds,
-    size: SizeOption = _DEFAULTS.size,
-    fusion: FusionOption = _DEFAULTS.fusion,
-    init: InitOption = None,
-    batch: BatchOption = _DEFAULTS.batch,
-    learning_rate: RateOption = _DEFAULTS.learning_rate,
-    weight_decay: DecayOption = _DEFAULTS.weight_decay,
-    device: DeviceOption = "cpu",
-    precision: PrecisionOption = _DEFAULTS.precision,
-    threads: ThreadsOption = 1,
-    as_json: JsonOption = False,
+    *,
+    training: TrainingOptions,
 ) -> None:
     """Train on one data set and test on another: RUN/result.json and RUN/predictions.csv."""
-    torch.set_num_threads(threads)
-    spec = LosoSpec(
-        select=select,
-        epochs=epochs,
-        inner_subjects=inner_subjects,
-        seeds=tuple(range(seeds)),
-        shuffled_seeds=min(shuffled_seeds, seeds),
-        size=size,
-        fusion=fusion,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        batch=batch,
-        precision=precision,
-    )
-    target = device_of(device)
-    start = None if init is None else read_bundle(init)
+    torch.set_num_threads(training.threads)
+    target = device_of(training.device)
+    start = None if training.init is None else read_bundle(training.init)
     learn_from, try_on = (open_cache(folder, writable=False) for folder in (train, test))
+    spec = training.spec(len(protocol_of(learn_from.index.protocol_id).classes))
     plan = cross_plan(spec, learn_from.index, try_on.index, pretraining_note(start))
     seen, unseen = load_samples(learn_from), load_samples(try_on)
-    make_network = network_maker(model_config(size, fusion, len(seen.classes)), seen.classes, start)
+    config = model_config(spec, len(seen.classes))
+    require_views(config, learn_from.index)
+    require_views(config, try_on.index)
+    make_network = network_maker(config, seen.classes, start)
     with _counted("seed", Console(stderr=True)) as on_seed:
         found = run_cross(out, plan, seen, unseen, make_network, device=target, on_seed=on_seed)
-    if as_json:
+    _say(found, training)
+
+
+def _say(found: dict[str, Any], training: TrainingOptions) -> None:
+    if training.json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         _show(found, Console())

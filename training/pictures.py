@@ -65,17 +65,22 @@ def write_heat_maps(path: Path, onsets: UInt8Array, heats: Float32Array, titles:
 
 
 def write_scatter(path: Path, points: Float32Array, labels: Sequence[str], classes: Sequence[str], title: str) -> None:
+    """Write :func:`scatter_figure` to a PNG.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    _save(scatter_figure(points, labels, classes, title), path)
+
+
+def scatter_figure(points: Float32Array, labels: Sequence[str], classes: Sequence[str], title: str) -> Figure:
     """Points of a plane coloured by class (as the paper's figure 6).
 
     Args:
-        path: PNG to write.
         points: (N, 2).
         labels: N class names.
         classes: all names, in the order of the legend.
         title: over the picture.
-
-    Raises:
-        UsageError: it cannot be written.
     """
     if len(points) != len(labels) or not set(labels) <= set(classes):
         raise ContractError(f"{len(points)} points and {len(labels)} labels of {sorted(set(labels))} do not fit")
@@ -88,7 +93,7 @@ def write_scatter(path: Path, points: Float32Array, labels: Sequence[str], class
     axes.set_xticks([])  # the axes of t-SNE mean nothing
     axes.set_yticks([])
     axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    _save(figure, path)
+    return figure
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -1,42 +1,96 @@
-"""What the TSFmicro paper reports, for comparison. Not measured here, and not reachable by an honest protocol.
+"""Figures that others report, each with how its epoch was chosen, which decides what it may be compared with.
 
-The released training programs keep, for every subject left out, the epoch that does best on that very subject; figures
-found that way are higher than those of a rule that never sees the test subject. The paper states neither parameters
-nor costs.
+None is measured here. TSFmicro's released training programs keep, for every subject left out, the epoch that does best
+on that very subject; figures found that way are higher than those of a rule that never sees the test subject. The paper
+states neither parameters nor costs.
 """
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 
 from tsfmicro.models.config import ModelConfig
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Accuracy and UF1 in percent, leave one subject out, as printed."""
+    """One line of somebody's table, percent; None where it gives no figure."""
+
+    protocols: tuple[str, ...]
+    """Protocols whose clips are the same or nearly."""
+    method: str
+    year: int
+    acc: float | None
+    uf1: float | None
+    uar: float | None
+    clips: str
+    """As published."""
+    selection: str
+    """``honest``, ``test-selected`` or ``not known``, with its evidence."""
+    network: str
+    """Which network of this family it is, ``MODEL FUSION``; empty for any other."""
+    source: str
+    """Tables of the TSFmicro paper that print it, for networks of this family."""
+
+
+Figures = tuple[float | None, float | None]
+"""Accuracy and UF1."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaperRow:
+    """What the TSFmicro paper prints for one network: accuracy and UF1 in percent, leave one subject out."""
 
     table: str
     """Where the paper prints them."""
-    casme2_5c: tuple[float, float]
-    casme2_3c: tuple[float, float]
-    samm_5c: tuple[float, float]
-    samm_3c: tuple[float, float]
+    casme2_5c: Figures
+    casme2_3c: Figures
+    samm_5c: Figures
+    samm_3c: Figures
 
 
-_TSFMICRO = {
-    "late": Published("tables 6 and 7", (87.50, 86.17), (94.84, 94.30), (80.88, 77.00), (90.97, 85.67)),
-    "early": Published("table 7", (82.25, 79.92), (90.96, 89.33), (73.52, 62.92), (84.21, 72.60)),
-    "t2s": Published("table 7", (85.88, 84.78), (94.19, 93.53), (77.21, 67.34), (88.72, 79.35)),
-    "s2t": Published("table 7", (84.27, 83.35), (93.55, 92.75), (79.41, 68.85), (89.47, 80.30)),
-    "temporal": Published("table 6", (83.87, 81.05), (93.55, 90.23), (75.00, 65.39), (89.47, 83.38)),
-    "spatial": Published("table 6", (63.30, 55.19), (81.29, 75.18), (69.12, 50.96), (79.69, 64.50)),
-}
-_MMNET = Published("tables 4 and 5", (86.09, 85.21), (92.25, 93.68), (80.14, 72.91), (90.22, 83.91))
+@cache
+def _lines() -> tuple[Published, ...]:
+    text = (resources.files("tsfmicro.training") / "published.csv").read_text(encoding="utf-8")
+    return tuple(
+        Published(
+            protocols=tuple(line["protocols"].split()),
+            method=line["method"],
+            year=int(line["year"]),
+            acc=_figure(line["acc"]),
+            uf1=_figure(line["uf1"]),
+            uar=_figure(line["uar"]),
+            clips=line["clips"],
+            selection=line["selection"],
+            network=line["network"],
+            source=line["source"],
+        )
+        for line in csv.DictReader(text.splitlines())
+    )
 
 
-def published(config: ModelConfig) -> Published | None:
+def _figure(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def published(protocol_id: str) -> list[Published]:
+    """Lines for one protocol, in the order of the file."""
+    return [line for line in _lines() if protocol_id in line.protocols]
+
+
+def paper_row(config: ModelConfig) -> PaperRow | None:
     """What the paper prints for this network; None where it has no such row (other sizes, other judgement calls)."""
     if config.size != "base" or config.options:
         return None
-    return _MMNET if config.model == "mmnet" else _TSFMICRO[config.fusion]
+    own = [line for line in _lines() if line.network == f"{config.model} {config.fusion}"]
+    figures = {line.protocols[0]: (line.acc, line.uf1) for line in own}
+    return PaperRow(
+        table=own[0].source,
+        casme2_5c=figures["casme2_5c_tsf"],
+        casme2_3c=figures["casme2_3c_tsf"],
+        samm_5c=figures["samm_5c_tsf"],
+        samm_3c=figures["samm_3c_tsf"],
+    )

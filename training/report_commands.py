@@ -24,7 +24,9 @@ def attach(app: typer.Typer) -> None:
 
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a tsf-train loso.")],
-    bundle: Annotated[Path | None, typer.Option(help="Bundle of tsf-train fit, for Grad-CAM.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Bundle of tsf-train fit, for pooled features and Grad-CAM.")
+    ] = None,
     cache: Annotated[Path | None, typer.Option(help="Crops of the run, where they are not in its folder.")] = None,
 ) -> None:
     """Write RUN/report.html: scores, controls, confusion matrices, people, curves, published figures."""

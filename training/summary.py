@@ -10,14 +10,16 @@ from typing import Any
 
 import torch
 from rich.table import Table
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from tsfmicro.models.card import AnyConfig
 from tsfmicro.models.config import INPUT_PX, ModelConfig
-from tsfmicro.models.fused import FusedRecognizer
-from tsfmicro.models.network import build
+from tsfmicro.models.fdp.config import WINDOW_PX, FdpConfig
+from tsfmicro.models.recogniser import build_any, recogniser
 from tsfmicro.preprocess import IMAGENET_MEAN, IMAGENET_STD
-from tsfmicro.training.published import Published, published
+from tsfmicro.training.published import Figures, PaperRow, paper_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,8 @@ class ModelSummary:
     classes: int
     parameters: int
     gmacs: float
-    """Multiply-adds of one pair in convolutions and matrix products, 10^9."""
-    paper: Published | None = None
+    """Multiply-adds of one pair (of one window, for FDP) in convolutions and matrix products, 10^9."""
+    paper: PaperRow | None = None
     """What the paper reports for it, which is not measured here."""
     latency_ms: float | None = None
     """One pair through the fused recogniser in torch, float32, on the CPU; None where not measured."""
@@ -43,14 +45,15 @@ class ModelSummary:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-def summarise(config: ModelConfig) -> ModelSummary:
+def summarise(config: AnyConfig) -> ModelSummary:
     """Count without computing: neither weights nor activations take memory."""
     with torch.device("meta"):
-        network = build(config).eval()
+        network = build_any(config).eval()
         pair = torch.empty(1, 3, INPUT_PX, INPUT_PX)
+        window = torch.empty(1, config.frames, WINDOW_PX, WINDOW_PX) if isinstance(config, FdpConfig) else None
     # The fused attention kernel of the CPU is unknown to the counter; the plain one is matrix products.
     with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        network(pair, pair)
+        network(*((pair, pair) if window is None else (window,)))
     return ModelSummary(
         model=config.model,
         size=config.size,
@@ -58,23 +61,23 @@ def summarise(config: ModelConfig) -> ModelSummary:
         classes=config.classes,
         parameters=sum(p.numel() for p in network.parameters()),
         gmacs=round(counter.get_total_flops() / 2e9, 3),
-        paper=published(config),
+        paper=paper_row(config) if isinstance(config, ModelConfig) else None,
     )
 
 
-def time_family(configs: Sequence[ModelConfig], rounds: int) -> list[ModelSummary]:
+def time_family(configs: Sequence[AnyConfig], rounds: int) -> list[ModelSummary]:
     """The same of several networks, and the median time of one pair in each, on the CPU threads torch has now.
 
     The networks take turns, so that a busy moment of the machine does not fall on one of them alone.
     """
-    networks = [FusedRecognizer(build(config), IMAGENET_MEAN, IMAGENET_STD).eval() for config in configs]
-    onset, apex = torch.randint(0, 256, (2, 1, INPUT_PX, INPUT_PX, 3), dtype=torch.uint8)
+    networks = [recogniser(build_any(config), IMAGENET_MEAN, IMAGENET_STD).eval() for config in configs]
+    inputs = [_random_crops(config) for config in configs]
     times: list[list[tuple[float, float]]] = [[] for _ in networks]
     with torch.inference_mode():
         for number in range(rounds + 1):
-            for fused, own in zip(networks, times, strict=True):
+            for fused, crops, own in zip(networks, inputs, times, strict=True):
                 wall_s, cpu_s = time.perf_counter(), time.process_time()
-                fused(onset, apex)
+                fused(*crops)
                 if number > 0:  # the first sets up
                     own.append((time.perf_counter() - wall_s, time.process_time() - cpu_s))
     return [
@@ -85,6 +88,13 @@ def time_family(configs: Sequence[ModelConfig], rounds: int) -> list[ModelSummar
         )
         for config, own in zip(configs, times, strict=True)
     ]
+
+
+def _random_crops(config: AnyConfig) -> tuple[Tensor, ...]:
+    """What the fused recogniser takes for one event: onset and apex, or one window."""
+    frames = config.frames if isinstance(config, FdpConfig) else 2
+    window = torch.randint(0, 256, (1, frames, INPUT_PX, INPUT_PX, 3), dtype=torch.uint8)
+    return (window,) if isinstance(config, FdpConfig) else (window[:, 0], window[:, 1])
 
 
 def model_table(rows: list[ModelSummary]) -> Table:
@@ -109,5 +119,5 @@ def model_table(rows: list[ModelSummary]) -> Table:
     return table
 
 
-def _pair(figures: tuple[float, float]) -> str:
-    return f"{figures[0]:.2f} / {figures[1]:.2f}"
+def _pair(figures: Figures) -> str:
+    return " / ".join("–" if figure is None else f"{figure:.2f}" for figure in figures)

@@ -204,6 +204,10 @@ _ALL = (
         "CAS(ME)^2code_final, the micro-expressions; the macro-expressions are dropped.",
     ),
     _protocol(
+        "cas_me2_3c", "cas_me2", {k: v for k, v in _NAMES_4C.items() if v != _OTHERS}, None, _counts_3c(21, 8, 9),
+        "CAS(ME)^2code_final, the micro-expressions without 'others', as the three classes of MEGC 2019.",
+    ),
+    _protocol(
         "megc2019_full", "megc2019", {**_MEGC_CODES, **_MEGC_NAMES}, 68, _counts_3c(250, 109, 83),
         "The official MEGC2019 list, combined_3class_gt.csv: SMIC, CASME II and SAMM, 16 + 24 + 28 subjects.",
     ),

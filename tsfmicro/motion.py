@@ -184,6 +184,24 @@ def _left_over(before: Float32Array, after: Float32Array, found: BoolArray, spec
     return Displacement(_region_motions(left_over, found), rigid, _rigid_error(left_over, found))
 
 
+def region_moves(reference: FacePatch, current: FacePatch, spec: AlignSpec) -> Float64Array:
+    """Where each region moved once the head's motion is taken out: :func:`displacement` with its direction.
+
+    Returns:
+        (R, 2) right and down in the reference's axes, percent of the inter-ocular distance; NaN for a region of
+        ``REGIONS`` that cannot be told.
+
+    Raises:
+        ContractError: if the patches differ in size.
+    """
+    if reference.grey.shape != current.grey.shape:
+        raise ContractError(f"patches are {reference.grey.shape} and {current.grey.shape}; expected equal sizes")
+    followed, found = _followed(reference.grey, current.grey, reference.points_px, current.points_px)
+    rigid = _fit_rigid(reference.points_px, followed, found)
+    left_over = (followed - apply_transform(rigid, reference.points_px)) * (100.0 / spec.iod_px)
+    return np.asarray(_region_moves(left_over, found) @ np.linalg.inv(rigid[:, :2]).T, dtype=np.float64)
+
+
 def _followed(
     before: UInt8Array, after: UInt8Array, points_px: Float32Array, guess_px: Float32Array
 ) -> tuple[Float32Array, BoolArray]:
@@ -242,7 +260,16 @@ def _median(values: Float32Array | Float64Array) -> float:
 
 
 def _region_motions(moves: Float32Array, found: BoolArray) -> Float64Array:
-    """(R,) length of each region's median move, over all regions at once: this runs in every frame."""
+    """(R,) length of each region's median move; 0 where it cannot be told."""
+    middle = np.nan_to_num(_region_moves(moves, found))
+    return np.asarray(np.hypot(middle[:, 0], middle[:, 1]), dtype=np.float64)
+
+
+def _region_moves(moves: Float32Array, found: BoolArray) -> Float64Array:
+    """(R, 2) median move of each region, NaN where fewer than half of its points were found.
+
+    Over all regions at once: this runs in every frame.
+    """
     usable = np.append(found, False)[_REGION_MEMBERS]  # (R, P); the last point stands for none
     counts = usable.sum(axis=1)
     ordered = np.vstack([moves, moves[:1]])[_REGION_MEMBERS]  # (R, P, 2)
@@ -250,5 +277,4 @@ def _region_motions(moves: Float32Array, found: BoolArray) -> Float64Array:
     rows = np.arange(len(REGIONS))
     lower, upper = ordered[rows, np.maximum(counts - 1, 0) // 2], ordered[rows, counts // 2 % ordered.shape[1]]
     told = 2 * counts >= _REGION_SIZES
-    middle = np.where(told[:, None], (lower + upper) / 2, 0.0)
-    return np.asarray(np.hypot(middle[:, 0], middle[:, 1]), dtype=np.float64)
+    return np.where(told[:, None], (lower + upper) / 2, np.nan).astype(np.float64)

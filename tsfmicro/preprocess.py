@@ -76,7 +76,7 @@ class PreprocessSpec:
 
 @dataclass(frozen=True, slots=True)
 class Preprocessor:
-    """Turns two pictures of one face into what the fused graph takes."""
+    """Turns pictures of one face into what the fused graph takes."""
 
     spec: PreprocessSpec
 
@@ -89,5 +89,16 @@ class Preprocessor:
             onset, apex: (H, W, 3) uint8 RGB pictures.
             onset_to_crop, apex_to_crop: (2, 3) similarity transforms from each picture to the crop.
         """
-        align = self.spec.align
-        return CropPair(onset=warp_crop(onset, onset_to_crop, align), apex=warp_crop(apex, apex_to_crop, align))
+        return CropPair(onset=self.crop(onset, onset_to_crop), apex=self.crop(apex, apex_to_crop))
+
+    def crop(self, picture: UInt8Array, to_crop: Float64Array) -> UInt8Array:
+        """Crop one picture of a face: an onset, an apex, or a frame of a window.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB.
+            to_crop: (2, 3) similarity transform from the picture to the crop.
+
+        Returns:
+            (S, S, 3) uint8 RGB.
+        """
+        return warp_crop(picture, to_crop, self.spec.align)

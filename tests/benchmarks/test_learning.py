@@ -18,8 +18,11 @@ def test_both_loops_and_their_ratio_are_recorded(prompt: Prompt, tmp_path: Path)
     assert (record["scenario"], record["settings"]["precision"]) == ("train", "bf16")
     plain, ours, ratio = record["rows"]
     # One round, so the ratio is that of the two rates.
+    assert abs(ours["pairs_per_cpu_s"] / plain["pairs_per_cpu_s"] - ratio["median_cpu"]) < 0.02 * ratio["median_cpu"]
     assert abs(ours["pairs_per_s"] / plain["pairs_per_s"] - ratio["median"]) < 0.02 * ratio["median"]
-    assert [row["samples"].keys() for row in (plain, ours, ratio)] == [{"pairs_per_s"}, {"pairs_per_s"}, {"ratio"}]
+    assert [row["samples"].keys() for row in (plain, ours, ratio)] == [{"pairs_per_s", "pairs_per_cpu_s"}] * 2 + [
+        {"ratio"}
+    ]
     assert ours["samples"]["pairs_per_s"] == [pytest.approx(ours["pairs_per_s"], abs=1e-3)]  # one round
 
 

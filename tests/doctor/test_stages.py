@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.doctor.examples import CHECKOUT, ROOT, WHEEL
-from tsfmicro.bundle import WEIGHTS_FILE, default_bundle_path
+from tsfmicro.bundle import WEIGHTS_FILE, add_files, default_bundle_path, read_bundle
 from tsfmicro.doctor import commands, stages
 from tsfmicro.doctor.processes import Answer, ask, run_tool
 from tsfmicro.doctor.stages import judge_bundle, judge_landmarks, judge_video
@@ -160,6 +160,31 @@ def test_engines_that_nothing_here_runs_are_named(backend: str, told: bool) -> N
     values = BUNDLE | {"files": ["model.plan", "weights.safetensors"], "backends": ["onnxruntime", backend]}
     (found,) = judge_bundle(MINE, False, Answer(values), WHEEL)
     assert found.status == "ok" and ("no backend here runs model.plan" in found.detail) is told
+
+
+def test_an_engine_is_judged_by_its_sidecar() -> None:
+    sound = {
+        "name": "model.tensorrt.fp16.engine",
+        "kind": "tensorrt",
+        "precision": "float16",
+        "parity": "passed",
+        "problem": "",
+    }
+    stale = sound | {"problem": "mine.tsf/model.tensorrt.fp16.engine is stale: it was built from other weights"}
+    whole, first, second = judge_bundle(MINE, False, Answer(BUNDLE | {"engines": [sound, stale]}), WHEEL)
+    assert whole.status == "ok"
+    assert (first.check, first.status) == ("engine", "ok") and "float16, parity passed" in first.detail
+    assert (second.status, second.fix) == ("warn", "tsf-export mine.tsf --fp16 --target tensorrt")
+    assert "stale" in second.detail
+
+
+def test_the_engines_of_a_bundle_are_looked_at_without_loading_them(tmp_path: Path) -> None:
+    copy = tmp_path / "copy.tsf"
+    shutil.copytree(default_bundle_path(), copy)
+    add_files(read_bundle(copy), {"model.tensorrt.fp16.engine": b"no engine"})
+    whole, engine = judge_bundle(copy, False, ask("bundle", str(copy)), WHEEL)
+    assert whole.status == "ok"
+    assert engine.status == "warn" and "nothing vouches for it" in engine.detail
 
 
 @pytest.mark.parametrize("exit_code", [None, 6])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 for needed in ("torch", "onnx", "onnxscript", "onnxruntime"):
@@ -30,18 +31,21 @@ from tsfmicro.bundle import (  # noqa: E402
     write_bundle,
 )
 from tsfmicro.errors import BundleError, ParityError  # noqa: E402
-from tsfmicro.export import commands  # noqa: E402
-from tsfmicro.export.commands import PARITY_TOLERANCE, export_bundle  # noqa: E402
+from tsfmicro.export import onnx_graph, parity, products  # noqa: E402
 from tsfmicro.export.parity import probe_pairs  # noqa: E402
+from tsfmicro.export.products import export_bundle  # noqa: E402
 from tsfmicro.labels import protocol  # noqa: E402
 from tsfmicro.models.config import ModelConfig  # noqa: E402
 from tsfmicro.models.fused import FusedRecognizer  # noqa: E402
 from tsfmicro.models.network import build  # noqa: E402
 from tsfmicro.preprocess import PreprocessSpec  # noqa: E402
 from tsfmicro.runners import load  # noqa: E402
+from tsfmicro.runners.parity import Tolerance  # noqa: E402
+from tsfmicro.runners.precision import Precision  # noqa: E402
 from tsfmicro.values import Float32Array, UInt8Array  # noqa: E402
 
 PROTOCOL = "casme2_5c_tsf"
+TOLERANCE = Tolerance.of(Precision.FLOAT32).max_abs
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -88,22 +92,27 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The one bundle that is really exported."""
     path = tmp_path_factory.mktemp("export") / "tiny.tsf"
     make_bundle(path)
+    honest = onnx_graph.trace
+
+    def kept(fused: FusedRecognizer, opset: int) -> onnx.ModelProto:
+        traced = honest(fused, opset)
+        onnx.save(traced, path.parent / "traced.onnx")
+        return traced
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "trace", kept)
         assert run(patch, path) == 0
     return read_bundle(path)
 
 
 @pytest.fixture
-def quick(exported: Bundle, monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """Skips the tracing, which was done once; the proof is done again."""
-    graph = exported.read("model.onnx")
-
-    def place(_: FusedRecognizer, path: Path) -> None:
-        path.write_bytes(graph)
-
-    monkeypatch.setattr(commands, "export_onnx", place)
-    monkeypatch.setattr(commands, "_PROBE_PAIRS", 4)
-    return graph
+def quick(exported: Bundle, monkeypatch: pytest.MonkeyPatch) -> onnx.ModelProto:
+    """Skips the tracing, which was done once, and most of the probes; the proof is done again."""
+    traced = onnx.load(exported.path.parent / "traced.onnx")
+    monkeypatch.setattr(products, "trace", lambda fused, opset: traced)
+    monkeypatch.setattr(parity, "TEXTURE_PAIRS", 4)
+    monkeypatch.setattr(parity, "FACE_PAIRS", 2)
+    return traced
 
 
 @pytest.fixture
@@ -116,7 +125,7 @@ def test_the_graph_is_part_of_the_bundle(exported: Bundle) -> None:
     assert set(exported.manifest.files) == {"weights.safetensors", "model.onnx"}
     assert {p.name for p in exported.path.iterdir()} == {"weights.safetensors", "model.onnx", "manifest.json"}
     assert exported.path.name == "tiny.tsf"
-    assert [p.name for p in exported.path.parent.iterdir()] == ["tiny.tsf"]
+    assert {p.name for p in exported.path.parent.iterdir()} == {"tiny.tsf", "traced.onnx"}
 
 
 def test_the_graph_computes_what_the_network_computes(exported: Bundle) -> None:
@@ -125,11 +134,15 @@ def test_the_graph_computes_what_the_network_computes(exported: Bundle) -> None:
         found, wanted = graph.infer(onset, apex), network.infer(onset, apex)
     assert np.ptp(wanted.logits, axis=0).max() > 1e-3  # pairs differ, so agreement means something
     np.testing.assert_allclose(found.logits, wanted.logits, atol=1e-4)
-    np.testing.assert_allclose(found.probabilities, wanted.probabilities, atol=PARITY_TOLERANCE)
+    np.testing.assert_allclose(found.probabilities, wanted.probabilities, atol=TOLERANCE)
 
 
 def test_json_reports_files_and_parity(
-    bare: Bundle, quick: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bare: Bundle,
+    exported: Bundle,
+    quick: onnx.ModelProto,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run(monkeypatch, bare.path, "--json") == 0
     report = json.loads(capsys.readouterr().out)
@@ -137,14 +150,14 @@ def test_json_reports_files_and_parity(
     (file,) = report["files"]
     path = Path(file["path"])
     assert path == bare.path / "model.onnx"
-    assert file["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest() == hashlib.sha256(quick).hexdigest()
+    assert file["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest() == exported.manifest.files["model.onnx"]
     assert file["sha256"] == read_bundle(bare.path).manifest.files["model.onnx"]
     assert (file["kind"], file["precision_requested"], file["precision_actual"]) == ("onnx", "float32", "float32")
     assert report["passed"] is True
-    assert report["parity"]["tolerance"] == PARITY_TOLERANCE
-    assert report["parity"]["pairs"] == 4
+    assert report["parity"]["tolerance"] == TOLERANCE
+    assert report["parity"]["pairs"] == 6
     assert report["parity"]["nan"] == report["parity"]["label_flips"] == 0
-    assert 0 <= report["parity"]["max_abs"] <= PARITY_TOLERANCE
+    assert 0 <= report["parity"]["max_abs"] <= TOLERANCE
 
 
 @pytest.mark.usefixtures("quick")
@@ -154,14 +167,15 @@ def test_without_json_stdout_stays_empty(
     assert run(monkeypatch, bare.path) == 0
     streams = capsys.readouterr()
     assert streams.out == ""
-    assert "parity over 4 pairs" in streams.err
+    assert "0 of 6 labels" in streams.err
 
 
-def test_out_writes_only_there(bare: Bundle, quick: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("quick")
+def test_out_writes_only_there(bare: Bundle, exported: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = snapshot(bare.path)
     assert run(monkeypatch, bare.path, "--out", tmp_path / "deep" / "graphs") == 0
     assert snapshot(bare.path) == before
-    assert snapshot(tmp_path / "deep") == {"graphs/model.onnx": quick}
+    assert snapshot(tmp_path / "deep") == {"graphs/model.onnx": exported.read("model.onnx")}
 
 
 @pytest.mark.usefixtures("quick")
@@ -174,7 +188,7 @@ def test_out_that_cannot_be_written_is_refused(
 
 
 def skewed(by: float) -> Any:
-    honest = commands._graph_logits
+    honest = parity.graph_logits
 
     def wrong(graph: bytes, onset: UInt8Array, apex: UInt8Array) -> Float32Array:
         logits = honest(graph, onset, apex)
@@ -195,7 +209,7 @@ def test_a_graph_that_differs_is_not_written(
     out: bool,
 ) -> None:
     before = snapshot(tmp_path)
-    monkeypatch.setattr(commands, "_graph_logits", skewed(by))
+    monkeypatch.setattr(products, "graph_logits", skewed(by))
     assert run(monkeypatch, bare.path, *(("--out", tmp_path / "graphs") if out else ())) == 7
     assert snapshot(tmp_path) == before
     assert not (tmp_path / "graphs").exists()
@@ -210,7 +224,7 @@ def test_a_stale_graph_is_not_mistaken_for_the_network(bare: Bundle) -> None:
     torch.manual_seed(4)
     other = {k: v.numpy() for k, v in build(ModelConfig(size="small")).state_dict().items()}
     with pytest.raises(ParityError, match="differs from the network"):
-        export_bundle(write_bundle(bare.path, bare.manifest, other))
+        export_bundle(write_bundle(bare.path, bare.manifest, other), (Precision.FLOAT32,))
 
 
 @pytest.mark.usefixtures("quick")
@@ -224,7 +238,7 @@ def test_a_graph_is_replaced_by_the_next_export(
 
 def test_another_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="holds 'other'"):
-        export_bundle(make_bundle(tmp_path / "other.tsf", name="other"))
+        export_bundle(make_bundle(tmp_path / "other.tsf", name="other"), (Precision.FLOAT32,))
 
 
 def test_a_bundle_that_is_not_there_is_refused(

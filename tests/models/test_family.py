@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -260,3 +261,26 @@ def test_names_of_the_state_dict_are_stable() -> None:
     with torch.device("meta"):
         found = {c.fusion if c.model == "tsfmicro" else "mmnet": names(build(c)) for c in SMALL}
     assert found == tops
+
+
+BATCH_NORM = "(weight|bias|running_mean|running_var|num_batches_tracked)"
+STATE = [  # what docs/models.md promises, spelt out: renaming any of these breaks the bundles that people have
+    r"(temporal\.stem|onset_stem)\.(0|3|6|9)\.(weight|bias)",
+    rf"(temporal\.stem|onset_stem)\.(1|4|7|10)\.{BATCH_NORM}",
+    r"temporal\.stages\.[0-3]\.blocks\.[01]\.(position|retention_norm|ffn_norm)\.(weight|bias)",
+    r"temporal\.stages\.[0-3]\.blocks\.[01]\.retention\.(qkv|local|out)\.(weight|bias)",
+    r"temporal\.stages\.[0-3]\.blocks\.[01]\.ffn\.(widen|local|narrow)\.(weight|bias)",
+    rf"temporal\.merges\.[0-2]\.(0\.(weight|bias)|1\.{BATCH_NORM})",
+    r"spatial\.(embed\.(weight|bias)|position|norm\.(weight|bias))",
+    r"spatial\.blocks\.[01]\.(attention_norm|attention\.(qkv|out)|ffn_norm|ffn\.(0|2))\.(weight|bias)",
+    r"raise_spatial\.[0-2]\.(weight|bias)",
+    r"head\.(widen|classify)\.(weight|bias)",
+    rf"head\.norm\.{BATCH_NORM}",
+]
+
+
+@pytest.mark.parametrize("config", [c for c in SMALL if c.model == "tsfmicro"], ids=name_of)
+def test_no_weight_is_called_anything_else(config: ModelConfig) -> None:
+    with torch.device("meta"):
+        names = build(config).state_dict()
+    assert [name for name in names if not any(re.fullmatch(form, name) for form in STATE)] == []

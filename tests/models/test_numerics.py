@@ -20,6 +20,7 @@ from tsfmicro.models.config import ModelConfig, family
 from tsfmicro.models.fused import FusedRecognizer
 from tsfmicro.models.geometry import AxialGeometry, FullGeometry, StageGeometry
 from tsfmicro.models.interface import Network
+from tsfmicro.models.layers import attention
 from tsfmicro.models.network import build
 
 SMALL = [config for config in family() if config.size == "small"]
@@ -142,6 +143,19 @@ def test_gradients_survive_bfloat16(bundle: Bundle) -> None:
         rounded = gradients(fused.network, difference, onset)
     assert all(bool(g.isfinite().all()) for g in rounded.values())
     assert cosine(exact, rounded) > 0.99
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_attention_stays_in_float32_under_autocast_on_a_cpu(biased: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (x.bfloat16() for x in torch.randn(3, 2, 2, 50, 16, generator=generator))
+    bias = torch.randn(1, 2, 50, 50, generator=generator).bfloat16() if biased else None
+    wide = None if bias is None else bias.float()
+    exact = nn.functional.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=wide).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attention(q, k, v, bias)
+    assert found.dtype == torch.bfloat16 and torch.equal(found, exact)
+    assert not torch.equal(attention(q, k, v, bias), exact)  # without autocast the precision is that of the network
 
 
 @pytest.mark.parametrize("geometry", [AxialGeometry, FullGeometry])

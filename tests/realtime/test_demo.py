@@ -56,10 +56,10 @@ def test_ten_events_two_of_each_class(seed: int) -> None:
 def test_events_lie_inside_the_clip_apart_from_each_other_and_look_like_micro_expressions(seed: int) -> None:
     spot, gates = SpotSpec(), GateSpec()
     truth = DemoSource(seed).truth
-    assert truth[0].course.onset_s > spot.calibration_s + spot.anchor_s
+    assert truth[0].course.onset_s > spot.calibration_s + spot.max_rise_s
     assert truth[-1].course.offset_s < demo_scene(seed).duration_s - spot.lag_s
     for earlier, later in pairwise(truth):
-        assert later.course.onset_s - earlier.course.offset_s > spot.lag_s + spot.anchor_s
+        assert later.course.onset_s - earlier.course.offset_s > spot.max_rise_s
     for event in truth:
         assert event.course.apex_s - event.course.onset_s < gates.max_onset_phase_s
         assert event.course.offset_s - event.course.onset_s <= 0.5 + 1e-9

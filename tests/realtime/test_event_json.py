@@ -83,6 +83,7 @@ MOVEMENT_KEYS = [
     "region",
     "magnitude_percent_iod",
     "score",
+    "confidence",
     "label",
     "probabilities",
     "abstain",

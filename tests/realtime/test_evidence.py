@@ -233,8 +233,8 @@ def test_events_hold_no_picture() -> None:
     """The session remembers thousands of them."""
     assert {field.name for field in dataclasses.fields(MeEnd)} == {
         "source", "face_id", "event_id", "interval", "region", "magnitude", "score", "recognition", "calibrated",
-        "lookahead_s", "compute_s",
-    }  # fmt: skip
+            "lookahead_s", "compute_s", "confidence",
+        }  # fmt: skip
 
 
 def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_tally_counts_events_and_rejections(analyzers: list[FakeAnalyzer]) -> No
 
 
 def test_constants_reach_the_analyzers_and_the_viewers(analyzers: list[FakeAnalyzer]) -> None:
-    spot = SpotSpec(threshold=4.0, anchor_s=0.3, max_course_s=1.5)
+    spot = SpotSpec(threshold=4.0, max_rise_s=0.3, max_fall_s=0.75)
     recogniser = EventRecogniser("clip", FakeDetector(), spec=PipelineSpec(spot=spot))
     recogniser.process(a_frame(0))
     assert analyzers[0].spot is spot
@@ -334,7 +334,7 @@ def test_nothing_is_found_where_nothing_is_hidden() -> None:
 
 def test_the_same_frames_give_the_same_bytes() -> None:
     first = lines(events_of_clip(HIDDEN, 30.0))
-    assert sum('"me.' in line for line in first) == 6
+    assert sum('"me.end"' in line for line in first) == 2
     assert lines(run(short_clip(HIDDEN, 30.0))) == first
 
 

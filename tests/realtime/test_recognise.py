@@ -107,7 +107,7 @@ def test_nothing_to_recognise_asks_nobody() -> None:
 
 def test_the_bundles_own_preprocessing_is_used() -> None:
     runner = FakeRunner(0.1, 0.7, 0.2)
-    assert Recogniser(runner, Calibration(1.0, 0.5, None)).preprocessor.spec is runner.preprocess
+    assert Recogniser(runner, Calibration(1.0, 0.5, None)).preprocess is runner.preprocess
 
 
 def test_recognition_is_timed_also_when_it_fails() -> None:

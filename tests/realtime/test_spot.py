@@ -11,20 +11,23 @@ import pytest
 from tests.factories import make_sample
 from tsfmicro.align import AlignSpec
 from tsfmicro.errors import ContractError
-from tsfmicro.motion import REGIONS, Displacement, FacePatch
-from tsfmicro.realtime import spot
+from tsfmicro.motion import REGIONS, FacePatch
+from tsfmicro.realtime import trajectory
 from tsfmicro.realtime.spot import ApexConfirmed, FaceSpotter, Finished, Signal, SpotSpec, Started
+from tsfmicro.values import Float64Array
 
 ALIGN = AlignSpec(size_px=224, iod_px=100.0, eye_row_px=76.0)
 SPEC = SpotSpec(
     lag_s=0.17,
-    anchor_s=0.25,
+    key_s=0.25,
     baseline_s=4.0,
     calibration_s=1.0,
-    threshold=3.0,
-    noise_floor_percent_iod=0.35,
+    threshold=1.5,
+    noise_floor_percent_iod=0.15,
     apex_confirm_s=0.10,
-    max_course_s=1.2,
+    max_rise_s=0.45,
+    max_fall_s=0.50,
+    apart_s=0.12,
 )
 RATES = [25.0, 30.0, 60.0, 120.0, 200.0]
 BROW = REGIONS.index("right_brow")
@@ -46,16 +49,18 @@ def movement(*courses: Course, amplitude: float = 3.0) -> Script:
     return at
 
 
-def play(monkeypatch: pytest.MonkeyPatch, script: Script, region: int = BROW) -> None:
-    """Let the displacement answer from the script: samples carry their time in their patch."""
+def play(monkeypatch: pytest.MonkeyPatch, script: Script, region: int = BROW, **others: Script) -> None:
+    """Let regions move up and down as scripted: samples carry their time in their patch."""
+    scripts = {region: script} | {REGIONS.index(name): other for name, other in others.items()}
 
-    def scripted(reference: FacePatch, current: FacePatch, align: AlignSpec) -> Displacement:
+    def scripted(reference: FacePatch, current: FacePatch, align: AlignSpec) -> Float64Array:
         assert align is ALIGN
-        residual = np.full(len(REGIONS), 0.01)
-        residual[region] += abs(script(float(current.to_crop[0, 2])) - script(float(reference.to_crop[0, 2])))
-        return Displacement(residual, np.eye(2, 3), 0.0)
+        moves = np.zeros((len(REGIONS), 2))
+        for index, at in scripts.items():
+            moves[index, 1] = at(float(reference.to_crop[0, 2])) - at(float(current.to_crop[0, 2]))
+        return moves
 
-    monkeypatch.setattr(spot, "traced_displacement", scripted)
+    monkeypatch.setattr(trajectory, "region_moves", scripted)
 
 
 def push_all(spotter: FaceSpotter, fps: float, until_s: float, from_s: float = 0.0) -> list[tuple[float, Signal]]:
@@ -77,18 +82,21 @@ def test_start_apex_end_in_order_and_in_place(monkeypatch: pytest.MonkeyPatch, f
     assert isinstance(apex, ApexConfirmed)
     assert isinstance(end, Finished)
     assert start.candidate == apex.candidate == end.candidate == 1
-    assert start.at.t_s == start_s
-    assert truth[0] < start_s < truth[1]
+    assert start.at.t_s == start_s == apex_s
     assert start.region == end.region == "right_brow"
-    assert SPEC.threshold <= start.score <= end.score
+    assert SPEC.threshold <= start.score == end.score
     assert apex.confirmed.t_s == apex_s
     assert end.confirmed.t_s == end_s == end.samples[-1].moment.t_s
     assert abs(apex.apex.t_s - truth[1]) <= 1 / fps + 1e-9
-    assert abs(end.interval.apex.t_s - truth[1]) <= 1 / fps + 1e-9
+    assert end.interval.apex == apex.apex
     assert abs(end.interval.onset.t_s - truth[0]) <= 0.2 * 0.15 + 0.5 / fps + 1e-9
     assert abs(end.interval.offset.t_s - truth[2]) <= 0.25 * 0.25 + 0.5 / fps + 1e-9
     assert end.returned
+    assert not end.overshadowed
     assert end.magnitude == pytest.approx(3.0, rel=0.2)
+    assert end.shape is not None
+    np.testing.assert_allclose(end.shape.moves[BROW], [0, -3.0], rtol=0.25, atol=1e-9)
+    np.testing.assert_allclose(np.delete(end.shape.moves, BROW, axis=0), 0, atol=1e-9)
 
 
 @pytest.mark.parametrize("fps", RATES)
@@ -165,10 +173,10 @@ def test_a_still_face_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_movements_below_the_threshold_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    play(monkeypatch, movement((2.0, 2.15, 2.40), amplitude=1.0))
+    play(monkeypatch, movement((2.0, 2.15, 2.40), amplitude=0.25))
     assert push_all(FaceSpotter(SPEC, ALIGN), 60.0, 4.0) == []
-    assert push_all(FaceSpotter(replace(SPEC, threshold=2.0), ALIGN), 60.0, 4.0) != []
-    assert push_all(FaceSpotter(replace(SPEC, noise_floor_percent_iod=0.2), ALIGN), 60.0, 4.0) != []
+    assert push_all(FaceSpotter(replace(SPEC, threshold=0.7), ALIGN), 60.0, 4.0) != []
+    assert push_all(FaceSpotter(replace(SPEC, noise_floor_percent_iod=0.05), ALIGN), 60.0, 4.0) != []
 
 
 def test_the_threshold_adapts_to_a_restless_face(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +184,47 @@ def test_the_threshold_adapts_to_a_restless_face(monkeypatch: pytest.MonkeyPatch
     play(monkeypatch, lambda t_s: event(t_s) + 1.5 * float(np.sin(2 * np.pi * 1.3 * t_s)))
     spotter = FaceSpotter(SPEC, ALIGN)
     push_all(spotter, 60.0, 5.0)
-    assert not [s for _, s in push_all(spotter, 60.0, 8.0, from_s=5.0) if isinstance(s, Started)]
+    started = [s for _, s in push_all(spotter, 60.0, 8.0, from_s=5.0) if isinstance(s, Started)]
+    assert all(abs(s.at.t_s - 6.15) > 0.2 for s in started)
+
+
+def test_a_drift_is_no_movement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head that turns carries regions along, ever so far."""
+    play(monkeypatch, lambda t_s: 8.0 * max(t_s - 2.0, 0.0) ** 2)
+    assert push_all(FaceSpotter(SPEC, ALIGN), 60.0, 4.0) == []
+
+
+def test_a_drift_does_not_hide_a_movement(monkeypatch: pytest.MonkeyPatch) -> None:
+    event = movement((2.5, 2.65, 2.90))
+    play(monkeypatch, lambda t_s: event(t_s) + 2.0 * t_s)
+    ends = [s for _, s in push_all(FaceSpotter(SPEC, ALIGN), 60.0, 4.0) if isinstance(s, Finished)]
+    (end,) = [end for end in ends if end.returned and not end.overshadowed]
+    assert end.interval.onset.t_s == pytest.approx(2.5, abs=0.06)
+    assert end.interval.apex.t_s == pytest.approx(2.65, abs=0.03)
+    assert end.interval.offset.t_s == pytest.approx(2.90, abs=0.06)
+
+
+def test_a_talking_mouth_does_not_hide_a_brow(monkeypatch: pytest.MonkeyPatch) -> None:
+    play(
+        monkeypatch,
+        movement((4.0, 4.15, 4.40)),
+        lower_lip=lambda t_s: 20.0 * float(np.sin(2 * np.pi * 2.1 * t_s)),
+    )
+    ends = [s for _, s in push_all(FaceSpotter(SPEC, ALIGN), 60.0, 6.0) if isinstance(s, Finished)]
+    brow = [end for end in ends if end.region == "right_brow"]
+    assert [end.interval.apex.t_s for end in brow] == pytest.approx([4.15], abs=1 / 60)
+
+
+def test_one_movement_of_several_parts_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    play(monkeypatch, movement((2.0, 2.15, 2.40)), chin=movement((2.01, 2.17, 2.42), amplitude=1.5))
+    ends = [s for _, s in push_all(FaceSpotter(SPEC, ALIGN), 60.0, 4.0) if isinstance(s, Finished)]
+    assert sorted((end.region, end.overshadowed) for end in ends) == [("chin", True), ("right_brow", False)]
+
+
+def test_movements_of_two_parts_at_two_times_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    play(monkeypatch, movement((2.0, 2.15, 2.40)), chin=movement((2.6, 2.75, 3.0)))
+    ends = [s for _, s in push_all(FaceSpotter(SPEC, ALIGN), 60.0, 4.0) if isinstance(s, Finished)]
+    assert [(end.region, end.overshadowed) for end in ends] == [("right_brow", False), ("chin", False)]
 
 
 @pytest.mark.parametrize("step_s", [0.0, -0.01])
@@ -205,44 +253,57 @@ def test_flush_finishes_an_open_movement(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_movement_that_stays_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     rise = movement((2.0, 2.2, 99.0))
-    play(monkeypatch, lambda t_s: rise(min(t_s, 2.2)))
+    back_a_little = movement((2.0, 2.2, 2.4), amplitude=1.2)
+    play(monkeypatch, lambda t_s: rise(min(t_s, 2.2)) + back_a_little(t_s))
     spotter = FaceSpotter(SPEC, ALIGN)
     said = push_all(spotter, 60.0, 6.0)
     (end_s, end) = said[-1]
     assert isinstance(end, Finished)
     assert not end.returned
-    assert spotter.lookback_s == pytest.approx(SPEC.anchor_s + SPEC.max_course_s)
-    assert end_s - end.samples[0].moment.t_s == pytest.approx(spotter.lookback_s, abs=2 / 60)
+    assert end_s - end.interval.apex.t_s == pytest.approx(SPEC.max_fall_s, abs=2 / 60)
     assert end.interval.onset.t_s == pytest.approx(2.0, abs=0.06)
     assert len([s for _, s in said if isinstance(s, Finished)]) == 1
     assert not spotter.active
+
+
+def test_a_finished_movement_lies_within_the_lookback(monkeypatch: pytest.MonkeyPatch) -> None:
+    play(
+        monkeypatch,
+        lambda t_s: 4.0 * float(np.sin(2 * np.pi * 0.9 * t_s)),
+        chin=lambda t_s: 5.0 * float(np.sin(2 * np.pi * 1.7 * t_s)),
+    )
+    spotter = FaceSpotter(replace(SPEC, threshold=0.3), ALIGN)
+    ends = [(t, s) for t, s in push_all(spotter, 60.0, 8.0) if isinstance(s, Finished)]
+    assert len(ends) > 5
+    for t_s, end in ends:
+        assert t_s - end.interval.onset.t_s <= spotter.lookback_s + 1e-9
 
 
 def test_a_spotter_forgets_what_it_no_longer_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples hold pictures: a face that is watched for long must not collect them."""
     asked: list[float] = []
 
-    def watched(reference: FacePatch, current: FacePatch, align: AlignSpec) -> Displacement:
+    def watched(reference: FacePatch, current: FacePatch, align: AlignSpec) -> Float64Array:
         asked.append(float(current.to_crop[0, 2]) - float(reference.to_crop[0, 2]))
-        return Displacement(np.zeros(len(REGIONS)), np.eye(2, 3), 0.0)
+        return np.zeros((len(REGIONS), 2))
 
-    monkeypatch.setattr(spot, "traced_displacement", watched)
+    monkeypatch.setattr(trajectory, "region_moves", watched)
     spotter = FaceSpotter(SPEC, ALIGN)
     push_all(spotter, 60.0, 5.0)
-    assert max(asked) <= SPEC.lag_s + 1 / 60 + 1e-6
-    assert min(asked) >= SPEC.lag_s - 1e-6
-    assert len(spotter._recent) <= 60 * (SPEC.lag_s + SPEC.anchor_s) + 3
+    assert 0 < max(asked) <= SPEC.key_s + 1e-6
+    assert len(asked) == 5 * 60 - 1  # one comparison a sample
+    assert len(spotter._samples) == len(spotter._places) <= 60 * (SPEC.lookback_s + SPEC.lag_s) + 3
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
         {"lag_s": 0.0},
-        {"anchor_s": 0.1},
+        {"key_s": 0.0},
         {"baseline_s": -1.0},
         {"calibration_s": 0.0},
         {"threshold": 0.0},
-        {"max_course_s": 0.0},
+        {"max_fall_s": 0.05},
     ],
 )
 def test_a_spec_that_cannot_spot_is_refused(wrong: dict[str, float]) -> None:

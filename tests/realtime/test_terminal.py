@@ -121,9 +121,10 @@ def test_verdict_of_little(events: Sequence[Event], verdict: str) -> None:
     assert said_of(TRUTH, events)[-1] == verdict
 
 
-def summary_of(*events: Event, wall_s: float = 4.0) -> list[str]:
+def summary_of(*events: Event, wall_s: float = 4.0, forgotten: int = 0) -> list[str]:
     console, said = a_console()
-    tally = Tally(frames=240, dropped=0, faces=2, events=1, rejected=2)
+    ends, rejected = (sum(isinstance(event, kind) for event in events) for kind in (MeEnd, MeRejected))
+    tally = Tally(frames=240, dropped=0, faces=2, events=ends + forgotten, rejected=rejected + forgotten)
     print_summary(console, Summary(tally, wall_s, "end_of_source", events))
     return [line.rstrip() for line in said.getvalue().splitlines() if line.strip()]
 
@@ -143,6 +144,12 @@ def test_summary_has_the_events_the_totals_and_the_reasons() -> None:
 def test_summary_of_nothing_is_one_line() -> None:
     (line,) = summary_of(wall_s=0.0)
     assert line.endswith("0 micro-expression(s), 0 movement(s) rejected")
+
+
+def test_a_month_is_counted_whole_though_only_its_last_events_are_remembered() -> None:
+    lines = summary_of(an_end((2.0, 2.15, 2.4)), a_rejection("blink"), a_rejection("blink"), forgotten=5000)
+    assert any("5001 micro-expression(s), 5002 movement(s) rejected" in line for line in lines)
+    assert lines[-1] == "the last 2 rejected for: blink 2"
 
 
 def test_a_long_table_is_cut_and_says_so() -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from tsfmicro.models.card import AnyConfig  # noqa: E402
 from tsfmicro.models.config import ModelConfig, family  # noqa: E402
+from tsfmicro.models.fdp.config import FdpConfig, fdp_family  # noqa: E402
 from tsfmicro.training import commands  # noqa: E402
-from tsfmicro.training.published import published  # noqa: E402
+from tsfmicro.training.published import paper_row  # noqa: E402
 from tsfmicro.training.summary import ModelSummary, summarise, time_family  # noqa: E402
 
 
@@ -34,6 +37,20 @@ def test_small_is_a_fifteenth_of_it() -> None:
     summary = summarise(ModelConfig(size="small", classes=5))
     assert summary.parameters == 841_325
     assert summary.gmacs == pytest.approx(0.668, rel=0.01)
+
+
+def test_a_window_costs_what_it_costs() -> None:
+    """The released program, without a global block, has 55 M parameters in its frames alone."""
+    base, small = (summarise(config) for config in fdp_family())
+    assert (base.model, base.fusion, base.paper) == ("fdp", "window", None)
+    assert (base.parameters, small.parameters) == (32_440_975, 1_289_167)
+    assert (base.gmacs, small.gmacs) == pytest.approx((3.905, 0.171), abs=1e-3)
+    page = (Path(__file__).parents[2] / "docs" / "fdp.md").read_text(encoding="utf-8")
+    for row in (base, small):
+        assert f"| {row.size} | {row.parameters:,} | {row.gmacs:.3f} |" in page
+    longer = summarise(FdpConfig(size="small", frames=16))
+    assert longer.gmacs == pytest.approx(2 * small.gmacs, rel=0.06)
+    assert longer.parameters == small.parameters + 8
 
 
 def test_a_class_costs_one_row_of_the_last_layer() -> None:
@@ -76,18 +93,18 @@ def test_latency_is_measured_on_request() -> None:
 
 
 def test_the_paper_is_quoted_for_its_own_networks_only() -> None:
-    late = published(ModelConfig())
+    late = paper_row(ModelConfig())
     assert late is not None
     assert (late.casme2_5c, late.samm_5c) == ((87.50, 86.17), (80.88, 77.00))
-    assert published(ModelConfig(size="small")) is None
-    assert published(ModelConfig(patch_px=16)) is None
-    mmnet = published(ModelConfig(model="mmnet"))
+    assert paper_row(ModelConfig(size="small")) is None
+    assert paper_row(ModelConfig(patch_px=16)) is None
+    mmnet = paper_row(ModelConfig(model="mmnet"))
     assert mmnet is not None and mmnet.casme2_5c == (86.09, 85.21)
 
 
-def counted(config: ModelConfig) -> ModelSummary:
+def counted(config: AnyConfig) -> ModelSummary:
     """What the command must print, without counting again."""
-    paper = published(config)
+    paper = paper_row(config) if isinstance(config, ModelConfig) else None
     return ModelSummary(config.model, config.size, config.fusion, config.classes, 12_789_413, 6.722, paper)
 
 
@@ -97,6 +114,7 @@ def test_models_command_lists_the_family(capsys: pytest.CaptureFixture[str], mon
     commands.app(["models", "--json", "--classes", "3"], standalone_mode=False)
     rows = json.loads(capsys.readouterr().out)
     expected = [counted(dataclasses.replace(config, classes=3)).to_dict() for config in family()]
+    expected += [counted(dataclasses.replace(config, classes=3)).to_dict() for config in fdp_family()]
     assert rows == json.loads(json.dumps(expected))
     assert "paper" in rows[0] and "latency_ms" not in rows[0] and "paper" not in rows[-1]
     commands.app(["models"], standalone_mode=False)
@@ -106,7 +124,7 @@ def test_models_command_lists_the_family(capsys: pytest.CaptureFixture[str], mon
 
 
 def test_models_command_times_on_request(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def timed(configs: list[ModelConfig], rounds: int) -> list[ModelSummary]:
+    def timed(configs: list[AnyConfig], rounds: int) -> list[ModelSummary]:
         return [dataclasses.replace(counted(config), latency_ms=float(rounds)) for config in configs]
 
     monkeypatch.setattr(commands, "time_family", timed)

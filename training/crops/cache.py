@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ _INDEX, _CROPS, _STATE, _FAILURES = "index.json", "crops.npy", "state.npy", "fai
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """One pair to crop."""
+    """One clip to crop: its onset and apex, or a window of its frames."""
 
     key: str
     dataset: str
@@ -33,6 +34,24 @@ class CacheEntry:
     onset_file: str
     """Path of the picture, relative to the root."""
     apex_file: str
+    window_files: tuple[str, ...] = ()
+    """Paths of the frames of a window, in the order of time; empty where onset and apex are cropped."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What is cropped, view by view."""
+        return self.window_files or (self.onset_file, self.apex_file)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; ``window_files`` only where there are any."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        window = values.pop("window_files")
+        return {**values, "window_files": list(window)} if window else values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> CacheEntry:
+        """Read what :meth:`to_dict` wrote."""
+        return cls(**{**values, "window_files": tuple(values.get("window_files", ()))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +64,16 @@ class CacheIndex:
     faces: Faces
     preprocess: PreprocessSpec
     entries: tuple[CacheEntry, ...]
+
+    @property
+    def views(self) -> int:
+        """Crops of each clip: 2, or the frames of a window."""
+        return len(self.entries[0].files) if self.entries else 2
+
+    @property
+    def is_of_windows(self) -> bool:
+        """Whether frames of windows are cropped instead of onset and apex."""
+        return any(entry.window_files for entry in self.entries)
 
     @property
     def digest(self) -> str:
@@ -61,7 +90,7 @@ class CacheIndex:
             "faces": self.faces.value,
             "preprocess": self.preprocess.to_dict(),
             "preprocess_digest": self.preprocess.digest,
-            "clips": [{name: getattr(entry, name) for name in CacheEntry.__slots__} for entry in self.entries],
+            "clips": [entry.to_dict() for entry in self.entries],
         }
         return json.dumps(values, indent=1, sort_keys=True) + "\n"
 
@@ -75,7 +104,7 @@ class CacheIndex:
             values["audit_digest"],
             Faces(values["faces"]),
             PreprocessSpec.from_dict(values["preprocess"]),
-            tuple(CacheEntry(**clip) for clip in values["clips"]),
+            tuple(CacheEntry.from_dict(clip) for clip in values["clips"]),
         )
 
 
@@ -86,7 +115,7 @@ class CropCache:
         self.folder = folder
         self.index = index
         self.crops = crops
-        """(N, 2, S, S, 3) uint8 RGB, memory-mapped: onset and apex of every entry."""
+        """(N, V, S, S, 3) uint8 RGB, memory-mapped: onset and apex of every entry, or the frames of its window."""
         self._state = state
         self._failures: dict[str, str] = _read_failures(folder)
 
@@ -105,9 +134,9 @@ class CropCache:
         """Why an entry has no crops, by key."""
         return dict(self._failures)
 
-    def store(self, number: int, onset: UInt8Array, apex: UInt8Array) -> None:
-        """Keep a pair; it counts once :meth:`flush` is called."""
-        self.crops[number, 0], self.crops[number, 1] = onset, apex
+    def store(self, number: int, crops: Sequence[UInt8Array]) -> None:
+        """Keep the V crops of a clip; they count once :meth:`flush` is called."""
+        self.crops[number] = np.stack(crops)
         self._state[number] = DONE
 
     def fail(self, number: int, reason: str) -> None:
@@ -143,7 +172,7 @@ def create_or_resume(folder: Path, index: CacheIndex) -> CropCache:
         raise UsageError(f"{folder} is not empty and holds no crops; name a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     side = index.preprocess.align.size_px
-    shape = (len(index.entries), 2, side, side, 3)
+    shape = (len(index.entries), index.views, side, side, 3)
     crops = np.lib.format.open_memmap(folder / _CROPS, mode="w+", dtype=np.uint8, shape=shape)  # type: ignore[no-untyped-call]
     cache = CropCache(folder, index, crops, np.zeros(len(index.entries), dtype=np.uint8))
     cache.flush()

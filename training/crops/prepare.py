@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 
 from tsfmicro.errors import TsfError, UsageError
+from tsfmicro.models.fdp.config import window_positions
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.training.crops.cache import CacheEntry, CacheIndex, CropCache, create_or_resume
-from tsfmicro.training.crops.faces import Faces, PairCropper, make_cropper, read_picture
+from tsfmicro.training.crops.faces import Cropper, Faces, make_cropper, read_picture
 from tsfmicro.training.datasets.audit import Audit
 from tsfmicro.training.datasets.frames import find_frame, index_frames
 from tsfmicro.training.datasets.load import Dataset
@@ -29,15 +30,13 @@ _DIFFERENCE_GAIN = 4
 @dataclass(frozen=True, slots=True)
 class _Job:
     number: int
-    onset: Path
-    apex: Path
+    files: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Result:
     number: int
-    onset: UInt8Array | None
-    apex: UInt8Array | None
+    crops: list[UInt8Array] | None
     failure: str
 
 
@@ -55,8 +54,15 @@ def faces_for(data: Dataset, asked: Faces | None) -> Faces:
     return Faces.DATASET if kinds == {"cropped"} else Faces.LANDMARKS
 
 
-def index_of(audit: Audit, faces: Faces, preprocess: PreprocessSpec) -> CacheIndex:
+def index_of(audit: Audit, faces: Faces, preprocess: PreprocessSpec, window: int | None = None) -> CacheIndex:
     """Every clip of an audit that has frames, the nearest frame standing in where one is missing.
+
+    Args:
+        audit: which clips.
+        faces: who finds the face.
+        preprocess: how crops are cut.
+        window: number of frames spread evenly from onset to offset, for a recogniser without key frames; None for
+            onset and apex.
 
     Raises:
         UsageError: if no clip has any.
@@ -76,9 +82,14 @@ def index_of(audit: Audit, faces: Faces, preprocess: PreprocessSpec) -> CacheInd
             continue
         row = clip.row
         files = [found.path.relative_to(root).as_posix() for found in (onset, apex)]
+        spread = () if window is None else window_positions(clip.onset, clip.offset, window)
+        between = [found.path for number in spread if (found := find_frame(frames, number)) is not None]
         entries.append(
-            CacheEntry(clip.key, row.dataset, row.subject, row.clip, row.sheet_onset, clip.label, files[0], files[1])
-        )
+            CacheEntry(
+                clip.key, row.dataset, row.subject, row.clip, row.sheet_onset, clip.label, files[0], files[1],
+                tuple(path.relative_to(root).as_posix() for path in between),
+            )
+        )  # fmt: skip
     if not entries:
         raise UsageError(
             f"{root} holds no frame of any clip; audit it with tsf-train audit to see where they should be"
@@ -99,16 +110,19 @@ def prepare(
         on_done: called with the number of finished and of all entries.
     """
     cache = create_or_resume(folder, index)
-    jobs = [_Job(n, root / index.entries[n].onset_file, root / index.entries[n].apex_file) for n in cache.pending]
+    jobs = [_Job(n, tuple(root / name for name in index.entries[n].files)) for n in cache.pending]
     total = len(index.entries)
     finished = total - len(jobs)
     on_done(finished, total)
+    contact = folder / "contact.png"
+    if not jobs and contact.is_file():
+        return cache  # untouched, so that several runs can share it at once
     try:
         for result in _results(jobs, index.faces, index.preprocess, workers):
-            if result.onset is None or result.apex is None:
+            if result.crops is None:
                 cache.fail(result.number, result.failure)
             else:
-                cache.store(result.number, result.onset, result.apex)
+                cache.store(result.number, result.crops)
             finished += 1
             if finished % _FLUSH_EVERY == 0:
                 cache.flush()
@@ -116,7 +130,7 @@ def prepare(
     finally:
         cache.flush()
     if cache.usable:
-        cv2.imwrite(str(folder / "contact.png"), contact_sheet(cache)[..., ::-1])
+        cv2.imwrite(str(contact), contact_sheet(cache)[..., ::-1])
     return cache
 
 
@@ -136,7 +150,7 @@ def _results(jobs: list[_Job], faces: Faces, spec: PreprocessSpec, workers: int)
             raise
 
 
-_worker_cropper: PairCropper | None = None
+_worker_cropper: Cropper | None = None
 
 
 def _start_worker(faces: Faces, spec: PreprocessSpec) -> None:
@@ -149,23 +163,26 @@ def _crop_in_worker(job: _Job) -> _Result:
     return _crop(job, _worker_cropper)
 
 
-def _crop(job: _Job, cropper: PairCropper | None) -> _Result:
+def _crop(job: _Job, cropper: Cropper | None) -> _Result:
     assert cropper is not None
     try:
-        pair = cropper(read_picture(job.onset), read_picture(job.apex))
+        crops = cropper([read_picture(path) for path in job.files])
     except TsfError as error:
-        return _Result(job.number, None, None, str(error))
-    return _Result(job.number, pair.onset, pair.apex, "")
+        return _Result(job.number, None, str(error))
+    return _Result(job.number, crops, "")
 
 
 def contact_sheet(cache: CropCache) -> UInt8Array:
-    """(H, W, 3) uint8 RGB: onset, apex and what changed between them, of clips spread over the whole cache."""
+    """(H, W, 3) uint8 RGB: onset, apex and what changed between them, of clips spread over the whole cache.
+
+    Of windows: the first frame and the middle one.
+    """
     shown = cache.usable
     fits = _CONTACT_ROWS * (_CONTACT_COLUMNS // 3)
     picked = [shown[i] for i in np.unique(np.linspace(0, len(shown) - 1, min(fits, len(shown))).astype(int))]
     tiles: list[UInt8Array] = []
     for number in picked:
-        onset, apex = cache.crops[number, 0], cache.crops[number, 1]
+        onset, apex = cache.crops[number, 0], cache.crops[number, cache.index.views // 2]
         change = apex.astype(np.int16) - onset.astype(np.int16)
         difference = np.clip(128 + _DIFFERENCE_GAIN * change, 0, 255).astype(np.uint8)
         for picture in (onset, apex, difference):

@@ -138,7 +138,7 @@ def deploy(
         data += f"; begun from {plan.pretraining['bundle']}: {plan.pretraining['data']}"
     manifest = Manifest(
         name=name,
-        model=ModelCard.of(model_config(plan.spec.size, plan.spec.fusion, len(samples.classes))),
+        model=ModelCard.of(model_config(plan.spec, len(samples.classes))),
         protocol_id=plan.index.protocol_id,
         labels=samples.classes,
         preprocess=plan.index.preprocess,

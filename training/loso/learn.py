@@ -11,15 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tsfmicro.models.fused import FusedRecognizer
-from tsfmicro.models.interface import Network
+from tsfmicro.models.recogniser import AnyNetwork, recogniser
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.training.loso.augment import augmented
 from tsfmicro.training.loso.samples import Samples
 from tsfmicro.training.loso.spec import LosoSpec, Precision, Select, derived_seed
 from tsfmicro.values import Float64Array
 
-MakeNetwork = Callable[[], Network]
+MakeNetwork = Callable[[], AnyNetwork]
 """Builds the network with its initial weights; torch is seeded before it is called."""
 
 
@@ -66,12 +65,12 @@ class Learner:
         seed: int,
         name: str,
     ) -> None:
-        self._samples, self._spec = samples, spec
+        self._samples, self._spec, self._mean = samples, spec, preprocess.mean
         self._device = samples.crops.device
         torch.manual_seed(derived_seed(seed, "weights"))
         network = make_network()
         network.to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.fused = FusedRecognizer(network, preprocess.mean, preprocess.std).to(self._device)
+        self.fused = recogniser(network, preprocess.mean, preprocess.std, weights=spec.loss).to(self._device)
         # Stochastic depth draws from the global generator.
         torch.manual_seed(derived_seed(seed, name, "depth"))
         self._random = torch.Generator().manual_seed(derived_seed(seed, name, "batches"))
@@ -85,11 +84,10 @@ class Learner:
         order = torch.randperm(len(self._samples), generator=self._random).to(self._device)
         loss_sum, hits = 0.0, 0
         for part in torch.split(order, spec.batch):
-            pairs = augmented(self._samples.crops[part], spec.augment, self._random)
+            crops = augmented(self._samples.crops[part], spec.augment, self._random, self._mean)
             truth = self._samples.labels[part]
             with torch.autocast(self._device.type, torch.bfloat16, enabled=spec.precision is Precision.BF16):
-                logits = network(*_channels_last(self.fused.prepare(pairs[:, 0], pairs[:, 1])))
-                loss = nn.functional.cross_entropy(logits.float(), truth)
+                loss, logits = self.fused.loss(crops, truth)
             self._optimiser.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             self._optimiser.step()
@@ -102,19 +100,11 @@ class Learner:
         return Epoch(self._epoch, loss_sum / len(self._samples), hits / len(self._samples))
 
     def logits(self, crops: Tensor) -> Float64Array:
-        """(N, C) of (N, 2, S, S, 3) uint8 crops, in evaluation mode, float32, unaugmented."""
+        """(N, C) of (N, V, S, S, 3) uint8 crops, in evaluation mode, float32, unaugmented."""
         self.fused.network.eval()
-        rows = []
         with torch.inference_mode():
-            for part in torch.split(crops, self._spec.batch):
-                prepared = _channels_last(self.fused.prepare(part[:, 0], part[:, 1]))
-                rows.append(self.fused.network(*prepared).double().cpu().numpy())
+            rows = [self.fused.logits(part).double().cpu().numpy() for part in torch.split(crops, self._spec.batch)]
         return np.concatenate(rows)
-
-
-def _channels_last(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    first, second = (picture.contiguous(memory_format=torch.channels_last) for picture in pair)
-    return first, second
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ class Samples:
     """Some clips."""
 
     crops: Tensor
-    """(N, 2, S, S, 3) uint8 RGB: onset and apex."""
+    """(N, V, S, S, 3) uint8 RGB: onset and apex, or the frames of a window."""
     labels: Tensor
     """(N,) int64."""
     entries: tuple[CacheEntry, ...]

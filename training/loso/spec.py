@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tsfmicro.errors import UsageError
+from tsfmicro.models.fdp.config import LossWeights
 
 STAMP = "test-selected upper bound, not comparable"
 """On every output of the paper mode: each fold's epoch was chosen by looking at the person it is tested on."""
@@ -41,12 +42,18 @@ class Precision(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AugmentSpec:
-    """Random changes that onset and apex share (TSFmicro paper, section 4.2)."""
+    """Random changes that onset and apex share (TSFmicro paper, section 4.2; the amounts are those released)."""
 
     flip: float = 0.5
     rotation_deg: float = 3.0
     shift: float = 15 / 224
     """Largest shift, share of the side: a random crop after padding by 15 px at 224 px."""
+
+
+DOCUMENTED = (0.6, AugmentSpec())
+"""Weight decay and augmentation of the released programs, which the paper does not state."""
+DOCUMENTED_3C = (0.7, AugmentSpec(rotation_deg=4.0, shift=4 / 224))
+"""The same where there are three classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +68,21 @@ class LosoSpec:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     shuffled_seeds: int = 1
     """Seeds that are run once more on shuffled training labels, as a control."""
+    model: str = "tsfmicro"
     size: str = "base"
     fusion: str = "late"
+    options: tuple[str, ...] = ()
+    """Judgement calls of the network, ``NAME=VALUE`` each."""
+    loss: LossWeights = field(default_factory=LossWeights)
+    """Parts of FDP's joint loss; TSFmicro and MMNet have cross-entropy alone."""
     learning_rate: float = 8e-4
-    weight_decay: float = 0.6
+    weight_decay: float = DOCUMENTED[0]
     batch: int = 32
     decay: float = 0.987
     """The learning rate is multiplied by it after each of the first ``decay_epochs`` epochs."""
     decay_epochs: int = 50
     precision: Precision = Precision.FP32
-    augment: AugmentSpec = field(default_factory=AugmentSpec)
+    augment: AugmentSpec = DOCUMENTED[1]
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.inner_subjects, len(self.seeds)) < 1 or self.learning_rate <= 0:
@@ -84,8 +96,7 @@ class LosoSpec:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         values = asdict(self)
-        values["seeds"] = list(self.seeds)
-        return values
+        return {**values, "seeds": list(self.seeds), "options": list(self.options)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> LosoSpec:
@@ -95,13 +106,15 @@ class LosoSpec:
             mode=Mode(values["mode"]),
             select=Select(values["select"]),
             seeds=tuple(values["seeds"]),
+            options=tuple(values["options"]),
             precision=Precision(values["precision"]),
             augment=AugmentSpec(**values["augment"]),
+            loss=LossWeights(**values["loss"]),
             **rest,
         )
 
 
-_CONVERTED = frozenset({"mode", "select", "seeds", "precision", "augment"})
+_CONVERTED = frozenset({"mode", "select", "seeds", "options", "precision", "augment", "loss"})
 
 
 def derived_seed(*parts: object) -> int:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.manifold import TSNE
 
+from tsfmicro.training.explain import embed_tsne
 from tsfmicro.training.loso.fold import FoldResult
+from tsfmicro.training.pictures import overlay_heat, scatter_figure
 from tsfmicro.values import AnyArray, Float32Array, UInt8Array
 
 _DPI = 110
@@ -58,44 +59,35 @@ def _spread(axes: Axes, lines: Sequence[Sequence[float]], label: str, colour: st
     axes.plot(range(1, longest + 1), mean, color=colour, linewidth=2, label=label)
 
 
-def tsne_figure(folds: Sequence[FoldResult], names: Sequence[str], seed: int = 0) -> bytes | None:
-    """The out-of-fold logits of every clip in two dimensions; None for fewer than eight clips."""
-    logits = np.array([row for fold in folds for row in fold.logits])
-    truth = np.array([label for fold in folds for label in fold.truth])
-    if len(logits) < 8:
-        return None
-    scaled = (logits - logits.mean(axis=0)) / (logits.std(axis=0) + 1e-9)
-    perplexity = min(30.0, (len(logits) - 1) / 3)
-    places = TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(scaled)
-    figure = Figure(figsize=(5.5, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    for index, name in enumerate(names):
-        mine = places[truth == index]
-        axes.scatter(mine[:, 0], mine[:, 1], s=16, label=name)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.legend(fontsize=8)
-    axes.set_title("t-SNE of the logits of held-out people", fontsize=10)
-    return _png(figure)
-
-
-def cam_figure(rows: Sequence[tuple[str, UInt8Array, UInt8Array, Float32Array]]) -> bytes:
-    """Onset, apex and the Grad-CAM over the apex, one class a row.
+def tsne_figure(points: AnyArray, labels: Sequence[str], classes: Sequence[str], title: str) -> bytes:
+    """Points in two dimensions, (N, D), by t-SNE.
 
     Args:
-        rows: title, two (S, S, 3) pictures, and the (S, S) map in 0..1.
+        points: at least :data:`~tsfmicro.training.explain.MIN_SAMPLES` of them.
+        labels: N class names.
+        classes: all names.
+        title: over the picture.
     """
-    figure = Figure(figsize=(6.6, 2.3 * len(rows)), layout="constrained")
-    panels: Any = figure.subplots(len(rows), 3, squeeze=False)
-    for (title, onset, apex, heat), (left, middle, right) in zip(rows, panels, strict=True):
-        left.imshow(onset)
-        middle.imshow(apex)
-        right.imshow(apex)
-        right.imshow(heat, cmap="jet", alpha=0.45, vmin=0, vmax=1)
-        for axes, text in ((left, f"{title}: onset"), (middle, "apex"), (right, "Grad-CAM")):
-            axes.set_title(text, fontsize=9)
-            axes.set_xticks([])
-            axes.set_yticks([])
+    return _png(scatter_figure(embed_tsne(points.astype(np.float32)), labels, classes, f"t-SNE of {title}"))
+
+
+def cam_figure(names: Sequence[str], onset: UInt8Array, apex: UInt8Array, heats: Float32Array) -> bytes:
+    """Onset, apex, and the evidence for the class over the onset, one class a row.
+
+    Args:
+        names: N classes.
+        onset: (N, S, S, 3) uint8 RGB.
+        apex: likewise.
+        heats: (N, S, S) in 0..1.
+    """
+    figure = Figure(figsize=(6.6, 2.3 * len(names)), layout="constrained")
+    panels: Any = figure.subplots(len(names), 3, squeeze=False)
+    for row, name, first, second, heat in zip(panels, names, onset, apex, heats, strict=True):
+        pictures = {f"{name}: onset": first, "apex": second, "Grad-CAM": overlay_heat(first, heat)}
+        for axes, (title, picture) in zip(row, pictures.items(), strict=True):
+            axes.imshow(picture)
+            axes.set_title(title, fontsize=9)
+            axes.set_axis_off()
     return _png(figure)
 
 

@@ -9,7 +9,8 @@ from html import escape
 from typing import Any
 
 from tsfmicro.labels import protocol
-from tsfmicro.training.report.published import published
+from tsfmicro.models.card import FDP_NAME
+from tsfmicro.training.published import published
 
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -67,7 +68,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _about(result: dict[str, Any]) -> str:
     spec = result["spec"]
     start = result["pretraining"]
-    weights = "random" if start is None else f"fine-tuned from {start['bundle']}, trained on {start['data']}"
+    weights = "random" if start is None else f"from {start['bundle']} ({start['network']}), trained on {start['data']}"
     chosen = "fixed in advance" if spec["select"] == "fixed" else "chosen by people inside the training set"
     if result["stamp"]:
         chosen = "chosen on the person who is tested"
@@ -76,7 +77,7 @@ def _about(result: dict[str, Any]) -> str:
         ("protocol", f"{result['protocol']}: {protocol(result['protocol']).note}"),
         ("crops", f"{result['faces']}, preprocessing {result['preprocess_digest'][:16]}"),
         ("learned from", _learned_from(result)),
-        ("network", f"TSFmicro {spec['size']}, fusion {spec['fusion']}"),
+        ("network", _network(spec)),
         ("training", f"{spec['epochs']} epochs, {chosen}; batch {spec['batch']}, AdamW {spec['learning_rate']:g}, "
                      f"weight decay {spec['weight_decay']:g}, {spec['precision']}; seeds {result['seeds']}"),
         ("initial weights", weights),
@@ -88,6 +89,11 @@ def _about(result: dict[str, Any]) -> str:
         notes += ["this copy of the data differs from the published counts", *result["audit"]["explanation"]]
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return _table(("", ""), lines) + (f'<ul class="note">{listed}</ul>' if notes else "")
+
+
+def _network(spec: dict[str, Any]) -> str:
+    fusion = [] if spec["model"] == FDP_NAME else [f"fusion {spec['fusion']}"]
+    return ", ".join([spec["model"], spec["size"], *fusion, *spec["options"]])
 
 
 def _learned_from(result: dict[str, Any]) -> str:
@@ -128,7 +134,7 @@ def _comparison(result: dict[str, Any]) -> str:
     rows = [("this run", "", *(_percent(result[name]["mean"]) for name in _METRICS), f"{result['samples']} clips", own)]
     for line in published(result["protocol"]):
         figures = ("–" if value is None else f"{value:.2f}" for value in (line.acc, line.uf1, line.uar))
-        rows.append((line.method, str(line.year), *figures, line.data, line.selection))
+        rows.append((line.method, str(line.year), *figures, line.clips, line.selection))
     text = (
         "A test-selected figure is an upper bound: the epoch of each fold was chosen on the person it tests. Compare "
         "only lines of one kind on the same clips."

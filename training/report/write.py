@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from tsfmicro.bundle import Bundle
 from tsfmicro.errors import UsageError
-from tsfmicro.models.config import ModelConfig
-from tsfmicro.models.fused import FusedRecognizer
-from tsfmicro.models.network import build
+from tsfmicro.runners.torch_runner import load_fused
+from tsfmicro.training.explain import MIN_SAMPLES, grad_cam, pooled_features
 from tsfmicro.training.loso.cross import answers
 from tsfmicro.training.loso.deploy import out_of_fold, read_run
+from tsfmicro.training.loso.fold import FoldResult
 from tsfmicro.training.loso.samples import Samples
 from tsfmicro.training.loso.spec import LosoSpec
-from tsfmicro.training.report.cam import grad_cam, one_of_each
 from tsfmicro.training.report.figures import cam_figure, confusion_figure, curves_figure, tsne_figure
 from tsfmicro.training.report.page import FigureOnPage, page
 
@@ -27,7 +26,7 @@ def write_report(run: Path, samples: Samples, bundle: Bundle | None) -> Path:
     Args:
         run: folder of the run.
         samples: its crops.
-        bundle: network for Grad-CAM; without one the page has none.
+        bundle: network for Grad-CAM and its pooled features; without one the page has neither.
 
     Raises:
         SourceError: if the run is not finished.
@@ -44,13 +43,12 @@ def write_report(run: Path, samples: Samples, bundle: Bundle | None) -> Path:
     if result["complete"]:
         folds = answers(run, spec) if "trained_on" in result else out_of_fold(run, spec, samples)
         figures.append(FigureOnPage("Training", curves_figure(folds)))
-        places = tsne_figure(folds, samples.classes)
-        if places is not None:
-            figures.append(FigureOnPage("What the networks answered for people they had not seen", places))
+        if len(samples) >= MIN_SAMPLES:
+            figures.append(
+                FigureOnPage("What the networks answered for people they had not seen", _answers(folds, samples))
+            )
     if bundle is not None:
-        figures.append(
-            FigureOnPage(f"Grad-CAM of {bundle.manifest.name}, which has seen these people", _cams(samples, bundle))
-        )
+        figures += _inside(bundle, samples)
     path = run / "report.html"
     partial = path.with_name("report.html.part")
     partial.write_text(page(result, figures), encoding="utf-8")
@@ -58,20 +56,35 @@ def write_report(run: Path, samples: Samples, bundle: Bundle | None) -> Path:
     return path
 
 
-def _cams(samples: Samples, bundle: Bundle) -> bytes:
+def _answers(folds: Sequence[FoldResult], samples: Samples) -> bytes:
+    """Every fold is another network whose pooled features have axes of their own; only logits share theirs."""
+    logits = np.array([row for fold in folds for row in fold.logits])
+    truth = [samples.classes[label] for fold in folds for label in fold.truth]
+    return tsne_figure(logits, truth, samples.classes, "the logits of held-out people")
+
+
+def _inside(bundle: Bundle, samples: Samples) -> list[FigureOnPage]:
+    """Pooled features (as the paper's figure 6) and Grad-CAM (figure 7) of one network, that of the bundle."""
     manifest = bundle.manifest
     if manifest.labels != samples.classes:
         raise UsageError(
             f"{bundle.path} answers with {manifest.labels}, the run with {samples.classes}; name its own bundle"
         )
-    config = ModelConfig(size=manifest.model.size, fusion=manifest.model.fusion, classes=len(manifest.labels))
-    network = build(config)
-    network.load_state_dict({name: torch.from_numpy(np.array(tensor)) for name, tensor in bundle.weights().items()})
-    fused = FusedRecognizer(network.eval(), manifest.preprocess.mean, manifest.preprocess.std)
-    rows = []
-    for place in one_of_each(samples):
-        onset, apex = samples.crops[place]
-        label = int(samples.labels[place])
-        heat = grad_cam(fused, onset, apex, label)
-        rows.append((samples.classes[label], onset.numpy(), apex.numpy(), heat))
-    return cam_figure(rows)
+    if manifest.model.reads_windows:
+        raise UsageError(f"{bundle.path} looks at windows, which have no Grad-CAM here; leave --bundle out")
+    fused, labels = load_fused(bundle), samples.labels.tolist()
+    whose = f"of {manifest.name}, which has seen these people"
+    figures = []
+    if len(samples) >= MIN_SAMPLES:
+        features = pooled_features(fused, samples.crops[:, 0].numpy(), samples.crops[:, 1].numpy())
+        truth = [samples.classes[label] for label in labels]
+        figures.append(
+            FigureOnPage(
+                f"Pooled features {whose}", tsne_figure(features, truth, samples.classes, f"{manifest.name}'s features")
+            )
+        )
+    numbers = list(range(len(samples.classes)))
+    places = [labels.index(number) for number in numbers]  # the first of each class
+    onset, apex = (samples.crops[places, which].numpy() for which in (0, 1))
+    heats = grad_cam(fused, onset, apex, np.array(numbers))
+    return [*figures, FigureOnPage(f"Grad-CAM {whose}", cam_figure(samples.classes, onset, apex, heats))]

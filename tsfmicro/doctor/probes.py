@@ -14,9 +14,12 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tsfmicro.errors import TsfError
+
+if TYPE_CHECKING:
+    from tsfmicro.bundle import Bundle
 
 Values = dict[str, Any]
 
@@ -130,9 +133,31 @@ def bundle(path: str) -> Values:
         "files": sorted(manifest.files),
         "backend": backend,
         "backends": list(available_backends()),
+        "engines": _engines(verified),
         "finite": bool(np.isfinite(probabilities).all()),
         "ms_per_pair": 1e3 * spent_s,
     }
+
+
+def _engines(verified: Bundle) -> list[Values]:
+    """Every engine of a bundle with what its sidecar says, or why it cannot be used; none is loaded."""
+    from tsfmicro.runners.engine_card import ENGINE_KINDS, engines_of, read_card
+    from tsfmicro.runners.tensorrt_engine import MODULES
+    from tsfmicro.runners.tensorrt_runner import usable_engine
+
+    found = []
+    for kind in ENGINE_KINDS:
+        for name in engines_of(verified, kind):
+            values = {"name": name, "kind": kind, "precision": "", "parity": "", "problem": ""}
+            try:
+                card = read_card(verified, name)
+                values |= {"precision": card.precision_actual, "parity": card.parity}
+                if find_spec(MODULES[kind]) is not None:
+                    usable_engine(verified, kind)
+            except TsfError as error:
+                values["problem"] = str(error)
+            found.append(values)
+    return found
 
 
 def onnxruntime() -> Values:
@@ -163,7 +188,10 @@ def torch() -> Values:
 
 def runtime(name: str) -> Values:
     """Version of an optional runtime, once it is imported."""
-    return {"version": str(import_module(name).__version__)}
+    from tsfmicro.runners.openvino_import import import_openvino
+
+    library: Any = import_openvino() if name == "openvino" else import_module(name)
+    return {"version": str(library.__version__)}
 
 
 def cuda() -> Values:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tsfmicro.doctor.findings import BUNDLE_CHECK, Finding
+from tsfmicro.doctor.findings import BUNDLE_CHECK, Finding, one_line
 from tsfmicro.doctor.installation import Installation
 from tsfmicro.doctor.processes import Answer
 from tsfmicro.errors import BundleError
 
 LANDMARKS = 468
 """Points of a face: ``tsfmicro.values.LANDMARK_COUNT``."""
+ENGINE_CHECK = "engine"
 _FRAME_MS = 1e3 / 30
 _NOT_INSTALLED = "ModuleNotFoundError"
 _ENGINE_SUFFIXES = (".engine", ".plan", ".trt")
@@ -74,7 +75,17 @@ def judge_bundle(path: Path, is_shipped: bool, answer: Answer, here: Installatio
     engines = [name for name in values["files"] if name.endswith(_ENGINE_SUFFIXES)]
     if engines and not any(name.startswith(("tensorrt", "torch-tensorrt")) for name in values["backends"]):
         text += f"; no backend here runs {', '.join(engines)}"
-    return [Finding(BUNDLE_CHECK, "ok", f"{text}; backends: {', '.join(values['backends'])}")]
+    whole = Finding(BUNDLE_CHECK, "ok", f"{text}; backends: {', '.join(values['backends'])}")
+    return [whole, *(_judge_engine(path, engine) for engine in values.get("engines", []))]
+
+
+def _judge_engine(path: Path, engine: dict[str, str]) -> Finding:
+    """What an engine's sidecar says; nothing fails, since ``auto`` does without a stale engine and says so."""
+    if engine["problem"]:
+        half = " --fp16" if ".fp16." in engine["name"] else ""
+        fix = f"tsf-export {path}{half} --target {engine['kind']}"
+        return Finding(ENGINE_CHECK, "warn", one_line(engine["problem"]), fix)
+    return Finding(ENGINE_CHECK, "ok", f"{engine['name']}: {engine['precision']}, parity {engine['parity']}")
 
 
 def _bundle_fix(path: Path, is_shipped: bool, here: Installation) -> str:

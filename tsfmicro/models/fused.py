@@ -10,15 +10,17 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from tsfmicro.errors import ContractError
-from tsfmicro.models.interface import Network
+from tsfmicro.models.interface import Network, Recognizer
 
 
-class FusedRecognizer(nn.Module):
+class FusedRecognizer(Recognizer):
     """Normalisation, network, temperature and softmax. Its buffers are constants and not part of any state dict."""
 
+    network: Network
     scale: Tensor
     shift: Tensor
 
@@ -35,10 +37,7 @@ class FusedRecognizer(nn.Module):
             ContractError: on a mean or std that is not three numbers, a std or temperature that is not positive.
         """
         super().__init__()
-        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise ContractError(f"mean {mean} and std {std} need three values each, std above 0")
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise ContractError(f"temperature is {temperature}; expected a finite number above 0")
+        require_normalisation(mean, std, temperature)
         self.network = network
         self.temperature = float(temperature)
         means, stds = torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64)
@@ -76,3 +75,28 @@ class FusedRecognizer(nn.Module):
         difference, onset_normalised = self.prepare(onset, apex)
         logits = self.network(difference, onset_normalised).float() / self.temperature
         return logits.softmax(dim=-1), logits
+
+    def logits(self, crops: Tensor) -> Tensor:
+        """See ``Recognizer.logits``; onset and apex are the two views."""
+        difference, onset = (
+            picture.contiguous(memory_format=torch.channels_last) for picture in self.prepare(crops[:, 0], crops[:, 1])
+        )
+        logits: Tensor = self.network(difference, onset)
+        return logits
+
+    def loss(self, crops: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """See ``Recognizer.loss``: cross-entropy."""
+        logits = self.logits(crops)
+        return cross_entropy(logits.float(), truth), logits
+
+
+def require_normalisation(mean: Sequence[float], std: Sequence[float], temperature: float) -> None:
+    """Check what a fused module is built with.
+
+    Raises:
+        ContractError: on a mean or std that is not three numbers, a std or temperature that is not positive.
+    """
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        raise ContractError(f"mean {mean} and std {std} need three values each, std above 0")
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise ContractError(f"temperature is {temperature}; expected a finite number above 0")

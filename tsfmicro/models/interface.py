@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -53,3 +54,22 @@ class Network(nn.Module, ABC):
         """
         logits: Tensor = self.head(self.fuse(difference, onset))
         return logits
+
+
+class Recognizer(nn.Module, ABC):
+    """A network and everything around it, whatever it looks at: crops as they come, logits out.
+
+    What training and evaluation need of any network, pairs and windows alike. ``crops`` are V views of each clip,
+    (B, V, S, S, 3) RGB, 0 to 255: onset and apex, or the frames of a window.
+    """
+
+    network: Any
+    """What is trained and kept: a module whose last layer is ``head.classify``."""
+
+    @abstractmethod
+    def logits(self, crops: Tensor) -> Tensor:
+        """(B, classes), undivided by any temperature."""
+
+    @abstractmethod
+    def loss(self, crops: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """What training minimises, and the logits, of crops with the class indices ``truth`` (B,)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 NORM_EPS = 1e-6
 """Epsilon of every LayerNorm."""
@@ -33,11 +34,26 @@ def split_qkv(projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return query, key, value
 
 
+def attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Softmax attention with something added to the scores; (B, N, L, d) three times -> (B, N, L, d).
+
+    Under autocast on a CPU it stays in float32: the backward pass of the fused kernel is several times slower in
+    bfloat16 there, more than everything else gains.
+    """
+    if query.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    with torch.autocast("cpu", enabled=False):
+        wide = (query.float(), key.float(), value.float())
+        out = scaled_dot_product_attention(*wide, attn_mask=None if bias is None else bias.float())
+    return out.to(query.dtype)
+
+
 def init_linear(module: nn.Module) -> None:
-    """Truncated normal weights and zero bias for a Linear; leaves everything else as torch made it."""
+    """Truncated normal weights and zero bias, if any, for a Linear; leaves everything else as torch made it."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=INIT_STD)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 class DropPath(nn.Module):

@@ -9,10 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from torch import Tensor, addcmul, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from tsfmicro.models.geometry import RotaryPhases, StageContext
-from tsfmicro.models.layers import NORM_EPS, DropPath, depthwise, over_map, split_heads, split_qkv
+from tsfmicro.models.layers import NORM_EPS, DropPath, attention, depthwise, over_map, split_heads, split_qkv
 
 
 def rotate(x: Tensor, phases: RotaryPhases) -> Tensor:
@@ -79,7 +78,7 @@ class FullRetention(Retention):
         """(B, H, W, N, d) three times -> (B, H, W, N, d)."""
         grid = query.shape[1:]
         query, key, value = (t.flatten(1, 2).transpose(1, 2) for t in (query, key, value))  # (B, N, H*W, d) each
-        out = scaled_dot_product_attention(query, key, value, attn_mask=biases[0])  # (B, N, H*W, d)
+        out = attention(query, key, value, biases[0])  # (B, N, H*W, d)
         return out.transpose(1, 2).reshape(-1, *grid)  # (B, H*W, N, d) -> (B, H, W, N, d)
 
 
@@ -87,7 +86,7 @@ def _attend_rows(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Ten
     """Attention within each row of (B, H, W, N, d); rows join the batch, since exporters know 4-D attention only."""
     grid = query.shape[1:]
     query, key, value = (t.flatten(0, 1).transpose(1, 2) for t in (query, key, value))  # (B*H, N, W, d) each
-    out = scaled_dot_product_attention(query, key, value, attn_mask=bias)  # (B*H, N, W, d)
+    out = attention(query, key, value, bias)  # (B*H, N, W, d)
     return out.transpose(1, 2).reshape(-1, *grid)  # (B*H, W, N, d) -> (B, H, W, N, d)
 
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from tsfmicro.models.config import INPUT_PX, SPATIAL_DEPTH, SPATIAL_FFN_RATIO, SPATIAL_HEADS, SPATIAL_PX, ModelConfig
-from tsfmicro.models.layers import INIT_STD, NORM_EPS, split_heads, split_qkv
+from tsfmicro.models.layers import INIT_STD, NORM_EPS, attention, split_heads, split_qkv
 
 
 def resize_matrix(source: int, target: int) -> Tensor:
@@ -58,7 +57,7 @@ class SelfAttention(nn.Module):
         """(B, L, C) -> (B, L, C)."""
         # (B, L, C) -> (B, L, N, d) -> (B, N, L, d)
         query, key, value = (split_heads(t, self.heads).transpose(1, 2) for t in split_qkv(self.qkv(x)))
-        attended = scaled_dot_product_attention(query, key, value)  # (B, N, L, d)
+        attended = attention(query, key, value)  # (B, N, L, d)
         out: Tensor = self.out(attended.transpose(1, 2).flatten(2, 3))  # (B, L, N, d) -> (B, L, C)
         return out
 

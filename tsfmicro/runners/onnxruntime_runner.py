@@ -16,7 +16,7 @@ from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.runners.contract import RunnerOutput, require_crops
 from tsfmicro.values import UInt8Array
 
-_GRAPH_ERRORS: tuple[type[Exception], ...] = (
+GRAPH_ERRORS: tuple[type[Exception], ...] = (
     states.Fail,
     states.InvalidArgument,
     states.InvalidGraph,
@@ -33,6 +33,7 @@ class OnnxRuntimeRunner:
 
     backend = "onnxruntime"
     device = "cpu"
+    precision = "float32"
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         """Load the graph and check it against the manifest.
@@ -52,9 +53,9 @@ class OnnxRuntimeRunner:
         try:
             # From the verified bytes, not from the path, where something else may lie by now.
             session: Any = onnxruntime.InferenceSession(
-                graph, _session_options(threads), providers=["CPUExecutionProvider"]
+                graph, session_options(threads), providers=["CPUExecutionProvider"]
             )
-        except _GRAPH_ERRORS as error:
+        except GRAPH_ERRORS as error:
             raise BundleError(f"{path} is no graph that ONNX Runtime can load: {error}") from error
         problem = _difference(session, self.preprocess.align.size_px, len(self.labels))
         if problem:
@@ -80,7 +81,7 @@ class OnnxRuntimeRunner:
         feed = {"onset": np.ascontiguousarray(onset), "apex": np.ascontiguousarray(apex)}
         try:
             probabilities, logits = self._session.run(["probabilities", "logits"], feed)
-        except _GRAPH_ERRORS as error:
+        except GRAPH_ERRORS as error:
             raise BackendError(f"ONNX Runtime failed on {len(onset)} pairs: {error}") from error
         return RunnerOutput(probabilities=probabilities, logits=logits)
 
@@ -97,7 +98,8 @@ class OnnxRuntimeRunner:
         self.close()
 
 
-def _session_options(threads: int) -> Any:
+def session_options(threads: int) -> Any:
+    """What every session of this project is opened with."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

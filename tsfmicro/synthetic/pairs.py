@@ -1,7 +1,8 @@
-"""Onset-apex pairs for training: one random person, one random emotion, as a camera might have seen them."""
+"""Pairs and clips for training: one random person, one random emotion, as a camera might have seen them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -74,14 +75,52 @@ class LabelledPair:
     distance."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one picture of a clip shows."""
+
+    contraction: float
+    """0 at rest, 1 at the apex."""
+    drift: float
+    """How much of what changes slowly (the head's turn, the light) has come about; 1 at the apex."""
+
+
+ONSET, APEX = Stage(0.0, 0.0), Stage(1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledClip:
+    """One training sample of any number of pictures."""
+
+    crops: tuple[UInt8Array, ...]
+    """(S, S, 3) RGB each."""
+    emotion: str
+    person: str
+    """Name of the photograph it was made from."""
+    contractions: Float32Array
+    """As in :class:`LabelledPair`."""
+
+
 def draw_pair(
     portraits: tuple[Portrait, ...], spec: PairSpec, preprocessor: Preprocessor, rng: np.random.Generator
 ) -> LabelledPair:
     """Draw one pair. The same generator state gives the same pair, bit for bit.
 
-    The pictures pass through :meth:`Preprocessor.crop_pair`, the code the live loop uses, from a small frame around
-    the face in which they stand at a random size.
+    The pictures pass through :class:`Preprocessor`, the code the live loop uses, from a small frame around the face in
+    which they stand at a random size.
     """
+    clip = draw_clip(portraits, spec, preprocessor, rng, (ONSET, APEX))
+    return LabelledPair(CropPair(*clip.crops), clip.emotion, clip.person, clip.contractions)
+
+
+def draw_clip(
+    portraits: tuple[Portrait, ...],
+    spec: PairSpec,
+    preprocessor: Preprocessor,
+    rng: np.random.Generator,
+    stages: Sequence[Stage],
+) -> LabelledClip:
+    """Draw one clip, a picture a stage; the first is the one that the others are aligned with."""
     emotion = spec.classes[rng.integers(len(spec.classes))]
     combinations = EMOTIONS[emotion]
     combination = combinations[rng.integers(len(combinations))]
@@ -96,21 +135,31 @@ def draw_pair(
     peak_px = amplitude / 100 * person.iod_px
     contractions = _contractions(combination, amplitude, gains)
     turn = np.sin(np.deg2rad(rng.normal(0, spec.turn_deg, 2))).astype(np.float32)
-    moved = expression.values_px * np.float32(peak_px) + depth_field(person)[..., None] * turn
-    onset = person.pixels
-    apex = _displaced(onset, moved, expression.step_px)
-    onset, apex = _photographed(onset, apex, spec, rng)
+    contracted, turned = expression.values_px * np.float32(peak_px), depth_field(person)[..., None] * turn
+    pictures = [
+        person.pixels
+        if stage == ONSET
+        else _displaced(
+            person.pixels,
+            contracted * np.float32(stage.contraction) + turned * np.float32(stage.drift),
+            expression.step_px,
+        )
+        for stage in stages
+    ]
+    pictures = _photographed(pictures, stages, spec, rng)
     shared = compose(
         _jitter(rng, spec.crop_jitter, preprocessor.spec.align.size_px),
         crop_transform(person.landmarks_px, preprocessor.spec.align),
     )
-    own = shared.copy()
-    own[:, 2] += rng.normal(0, spec.misalignment_px, 2)
-    pair = preprocessor.crop_pair(onset, shared, apex, own)
+    crops = [preprocessor.crop(pictures[0], shared)]
+    for picture in pictures[1:]:
+        own = shared.copy()
+        own[:, 2] += rng.normal(0, spec.misalignment_px, 2)
+        crops.append(preprocessor.crop(picture, own))
     if rng.random() < 0.5:
-        pair = CropPair(np.ascontiguousarray(pair.onset[:, ::-1]), np.ascontiguousarray(pair.apex[:, ::-1]))
+        crops = [np.ascontiguousarray(crop[:, ::-1]) for crop in crops]
         contractions = contractions[::-1].copy()
-    return LabelledPair(pair, emotion, original.name, contractions)
+    return LabelledClip(tuple(crops), emotion, original.name, contractions)
 
 
 def _contractions(combination: Combination, amplitude_percent_iod: float, gains: tuple[float, float]) -> Float32Array:
@@ -132,18 +181,19 @@ def _displaced(pixels: UInt8Array, values_px: Float32Array, step_px: float) -> U
 
 
 def _photographed(
-    onset: UInt8Array, apex: UInt8Array, spec: PairSpec, rng: np.random.Generator
-) -> tuple[UInt8Array, UInt8Array]:
-    """Independent light change, noise and compression."""
+    pictures: Sequence[UInt8Array], stages: Sequence[Stage], spec: PairSpec, rng: np.random.Generator
+) -> list[UInt8Array]:
+    """A light that drifts, and for each picture its own noise and compression."""
     sigma = rng.uniform(*spec.noise_sigma)
     quality = int(rng.integers(*spec.jpeg_quality)) if rng.random() < spec.jpeg_share else None
-    gain, offset = 1 + rng.normal(0, 0.01), rng.normal(0, 1.0)
-    pictures: list[UInt8Array] = []
-    for picture, light in ((onset, (1.0, 0.0)), (apex, (gain, offset))):
+    gain, offset = rng.normal(0, 0.01), rng.normal(0, 1.0)
+    photographs: list[UInt8Array] = []
+    for picture, stage in zip(pictures, stages, strict=True):
+        light = np.float32(1 + gain * stage.drift), np.float32(offset * stage.drift)
         noise = rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(sigma)
-        taken = np.clip(picture * np.float32(light[0]) + np.float32(light[1]) + noise + 0.5, 0, 255).astype(np.uint8)
-        pictures.append(taken if quality is None else jpeg_round_trip(taken, quality))
-    return pictures[0], pictures[1]
+        taken = np.clip(picture * light[0] + light[1] + noise + 0.5, 0, 255).astype(np.uint8)
+        photographs.append(taken if quality is None else jpeg_round_trip(taken, quality))
+    return photographs
 
 
 def _jitter(rng: np.random.Generator, spread: tuple[float, float, float], size_px: int) -> Float64Array:

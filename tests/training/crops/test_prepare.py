@@ -24,7 +24,7 @@ from tsfmicro.training.crops.prepare import faces_for, index_of, prepare
 from tsfmicro.training.datasets.audit import audit
 from tsfmicro.training.datasets.load import load
 from tsfmicro.training.fixtures import casme2, others
-from tsfmicro.values import Frame, UInt8Array
+from tsfmicro.values import CropPair, Frame, UInt8Array
 
 TINY = PreprocessSpec(align=AlignSpec(size_px=32, iod_px=14, eye_row_px=11))
 
@@ -76,6 +76,15 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     cache = prepare(index, tree, tmp_path / "c", on_done=nothing)
     assert len(read) == 2 * 24
     assert (np.array(cache.crops) == whole).all()
+
+
+def test_a_finished_cache_is_left_alone(tree: Path, tmp_path: Path) -> None:
+    """So that several runs can read it at the same time."""
+    folder = tmp_path / "c"
+    prepare(indexed(tree), tree, folder, on_done=nothing)
+    before = {path.name: (path.stat().st_mtime_ns, path.stat().st_ino) for path in folder.iterdir()}
+    assert len(prepare(indexed(tree), tree, folder, on_done=nothing).usable) == 34
+    assert {path.name: (path.stat().st_mtime_ns, path.stat().st_ino) for path in folder.iterdir()} == before
 
 
 def test_several_processes_cut_the_same_crops(tree: Path, tmp_path: Path) -> None:
@@ -131,15 +140,18 @@ def test_faces_follow_the_frames_where_nothing_is_asked(tree: Path, tmp_path: Pa
 def test_a_face_is_found_and_placed(faces: Faces) -> None:
     portrait = np.ascontiguousarray(pictures.astronaut())
     cropper = make_cropper(faces, PreprocessSpec())
-    pair = cropper(portrait, portrait)
-    assert pair.onset.shape == (224, 224, 3)
+    first, second = cropper([portrait, portrait])
+    assert first.shape == (224, 224, 3)
     if faces is Faces.MTCNN:
-        assert (pair.onset == pair.apex).all()
+        assert (first == second).all()
     else:
-        assert np.abs(pair.onset.astype(int) - pair.apex).mean() < 1.0
-    assert pair.onset.std() > 30
+        assert np.abs(first.astype(int) - second).mean() < 1.0
+    assert first.std() > 30
+    nobody = np.zeros((240, 320, 3), np.uint8)
     with pytest.raises(SourceError, match="no face found in the onset frame"):
-        cropper(np.zeros((240, 320, 3), np.uint8), portrait)
+        cropper([nobody, portrait])
+    with pytest.raises(SourceError, match="no face found in the first frame"):
+        cropper([nobody, portrait, portrait])
 
 
 def test_training_crops_are_those_of_the_live_loop() -> None:
@@ -148,7 +160,7 @@ def test_training_crops_are_those_of_the_live_loop() -> None:
     turn = cv2.getRotationMatrix2D((220.0, 150.0), 1.5, 1.01) + np.array([[0, 0, 2.3], [0, 0, -1.6]])
     apex = np.asarray(cv2.warpAffine(onset, turn, (512, 512), borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
     spec = PreprocessSpec()
-    prepared = make_cropper(Faces.LANDMARKS, spec)(onset, apex)
+    prepared = CropPair(*make_cropper(Faces.LANDMARKS, spec)([onset, apex]))
     samples = []
     for index, pixels in enumerate((onset, apex)):
         with FaceMeshDetector(max_faces=1) as detector:
@@ -161,7 +173,7 @@ def test_training_crops_are_those_of_the_live_loop() -> None:
     for one, other in ((prepared.onset, live.onset), (prepared.apex, live.apex)):
         assert np.abs(one.astype(int) - other).max() <= 2
     # And the alignment is at work: unaligned, the head's motion alone would differ far more.
-    unaligned = make_cropper(Faces.DATASET, spec)(onset, apex)
+    unaligned = CropPair(*make_cropper(Faces.DATASET, spec)([onset, apex]))
     held = np.abs(prepared.apex.astype(int) - prepared.onset)[60:160, 60:160].mean()
     assert held < 0.5 * np.abs(unaligned.apex.astype(int) - unaligned.onset).mean()
 

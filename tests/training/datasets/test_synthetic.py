@@ -13,7 +13,7 @@ from tests.running import Prompt
 from tsfmicro.errors import UsageError
 from tsfmicro.preprocess import Preprocessor
 from tsfmicro.synthetic.pairs import LabelledPair, PairSpec, draw_pair
-from tsfmicro.synthetic.portrait import Portrait
+from tsfmicro.synthetic.portrait import Portrait, morphed
 from tsfmicro.training.datasets.audit import audit
 from tsfmicro.training.datasets.load import load
 from tsfmicro.training.faces import astronaut
@@ -29,7 +29,7 @@ def picture(root: Path, clip: str, frame: int) -> AnyArray:
 
 
 def test_a_person_is_one_face_and_moves_by_class(tmp_path: Path) -> None:
-    portraits = [astronaut()]
+    portraits = [(astronaut(),)]
     root = write_synthetic(tmp_path / "a", portraits, people=2, clips=2, classes=CLASSES)
     again = write_synthetic(tmp_path / "b", portraits, people=2, clips=2, classes=CLASSES)
     for path in sorted(root.rglob("*")):
@@ -41,23 +41,26 @@ def test_a_person_is_one_face_and_moves_by_class(tmp_path: Path) -> None:
     assert onset.shape == (224, 224, 3) and np.abs(apex - onset).max() > 20
 
 
-def test_all_clips_of_a_person_are_drawn_from_one_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_person_is_the_photographs_or_one_morph_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pixels cannot show it: light, place and mirroring of a picture differ more than two morphs do."""
-    drawn: list[tuple[bytes, float]] = []
+    drawn: list[tuple[bytes, ...]] = []
 
     def remembering(
         portraits: tuple[Portrait, ...], spec: PairSpec, preprocessor: Preprocessor, rng: np.random.Generator
     ) -> LabelledPair:
-        (portrait,) = portraits
-        drawn.append((portrait.pixels.tobytes(), spec.identity_strength))
+        assert spec.identity_strength == 0.0
+        drawn.append(tuple(portrait.pixels.tobytes() for portrait in portraits))
         return draw_pair(portraits, spec, preprocessor, rng)
 
     monkeypatch.setattr(synthetic, "draw_pair", remembering)
-    write_synthetic(tmp_path / "a", [astronaut()], people=3, clips=1, classes=CLASSES)
-    assert {strength for _, strength in drawn} == {0.0}
-    faces = [pixels for pixels, _ in drawn]
-    assert faces[0] == faces[1] and faces[2] == faces[3] and faces[4] == faces[5]
-    assert len(set(faces)) == 3
+    one, other = astronaut(), morphed(astronaut(), np.random.default_rng(9))
+    write_synthetic(tmp_path / "a", [(one, other), (other,)], people=4, clips=1, classes=CLASSES)
+    people = drawn[::2]
+    assert people == drawn[1::2]  # both clips of each
+    pixels = (one.pixels.tobytes(), other.pixels.tobytes())
+    assert people[:2] == [pixels, pixels[1:]]
+    assert [len(person) for person in people] == [2, 1, 2, 1]
+    assert len({picture for person in people for picture in person}) == 2 + 3
 
 
 def test_nobody_to_leave_out_is_refused(tmp_path: Path) -> None:
@@ -70,8 +73,10 @@ def test_nobody_to_leave_out_is_refused(tmp_path: Path) -> None:
 
 def test_synthetic_as_typed(prompt: Prompt, tmp_path: Path) -> None:
     out = tmp_path / "s"
-    done = prompt("tsf-train", "synthetic", "--out", out, "--people", 2, "--clips", 1)
+    done = prompt("tsf-train", "synthetic", "--out", out, "--people", 2, "--clips", 1, "--amplitude", 3, 6)
     assert done.code == 0, done.err
+    assert "1 photographed people as they are and 1 morphs" in done.out
+    prompt("tsf-train", "synthetic", "--out", tmp_path / "x", "--amplitude", 6, 3).assert_refused(2, "--amplitude")
     done = prompt("tsf-train", "audit", "--dataset", "csv", "--root", out, "--protocol", "casme2_5c_tsf", "--json")
     report = json.loads(done.out)
     assert (report["samples"], report["subjects"], set(report["classes"].values())) == (10, 2, {2})

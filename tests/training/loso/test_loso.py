@@ -28,6 +28,7 @@ from tsfmicro.training.loso.metrics import confusion, scores
 from tsfmicro.training.loso.run import Plan, begin, fold_path
 from tsfmicro.training.loso.samples import Samples, load_samples
 from tsfmicro.training.loso.spec import STAMP, AugmentSpec, LosoSpec, Mode, Select
+from tsfmicro.training.training_options import TrainingOptions
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +200,7 @@ def test_a_run_with_other_settings_is_not_mixed_in(cache: CropCache, tmp_path: P
 
 
 def test_the_plan_survives_its_file() -> None:
-    spec = tiny_spec(mode=Mode.PAPER, seeds=(0, 3))
+    spec = tiny_spec(mode=Mode.PAPER, seeds=(0, 3), model="mmnet", options=("patch_px=16",))
     assert LosoSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
 
@@ -218,15 +219,36 @@ def test_settings_that_cannot_train_are_refused(change: dict[str, object]) -> No
         tiny_spec(**change)
 
 
+MEAN = (0.5, 0.4, 0.25)
+
+
+def test_what_comes_in_from_outside_is_the_mean_colour() -> None:
+    black = torch.zeros((8, 2, 32, 32, 3), dtype=torch.uint8)
+    spec = AugmentSpec(flip=0.0, rotation_deg=0.0, shift=8 / 32)
+    moved = augmented(black, spec, torch.Generator().manual_seed(1), MEAN)
+    colours = {tuple(colour) for colour in moved.reshape(-1, 3).round(decimals=2).abs().tolist()}
+    assert colours == {(0.0, 0.0, 0.0), (127.5, 102.0, 63.75)}
+
+
+@pytest.mark.parametrize(
+    ("classes", "decay", "degrees", "shift_px"), [(5, 0.6, 3, 15), (7, 0.6, 3, 15), (3, 0.7, 4, 4)]
+)
+def test_decay_and_augmentation_are_those_released(classes: int, decay: float, degrees: int, shift_px: int) -> None:
+    spec = TrainingOptions().spec(classes)
+    assert (spec.learning_rate, spec.batch, spec.decay, spec.decay_epochs) == (8e-4, 32, 0.987, 50)
+    assert (spec.weight_decay, spec.augment) == (decay, AugmentSpec(0.5, degrees, shift_px / 224))
+    assert TrainingOptions(weight_decay=0.05).spec(classes).weight_decay == 0.05
+
+
 def test_augmentation_moves_onset_and_apex_together() -> None:
     rng = np.random.default_rng(0)
     onset = torch.from_numpy(rng.integers(0, 255, (16, 32, 32, 3), dtype=np.uint8))
     pairs = torch.stack([onset, onset], dim=1)
-    moved = augmented(pairs, AugmentSpec(), torch.Generator().manual_seed(1))
+    moved = augmented(pairs, AugmentSpec(), torch.Generator().manual_seed(1), MEAN)
     assert moved.shape == pairs.shape and moved.dtype == torch.float32
     assert (moved[:, 0] == moved[:, 1]).all()  # no motion is invented
     assert not torch.allclose(moved[:, 0], pairs[:, 0].float(), atol=1)
-    again = augmented(pairs, AugmentSpec(), torch.Generator().manual_seed(1))
+    again = augmented(pairs, AugmentSpec(), torch.Generator().manual_seed(1), MEAN)
     assert (moved == again).all()
 
 
@@ -235,10 +257,10 @@ def test_augmentation_is_flip_rotation_and_whole_pixels() -> None:
     rng = np.random.default_rng(0)
     pairs = torch.from_numpy(rng.integers(0, 255, (4, 2, 32, 32, 3), dtype=np.uint8))
     generator = torch.Generator().manual_seed(0)
-    assert torch.allclose(augmented(pairs, still, generator), pairs.float(), atol=1e-2)
-    flipped = augmented(pairs, dataclasses.replace(still, flip=1.0), generator)
+    assert torch.allclose(augmented(pairs, still, generator, MEAN), pairs.float(), atol=1e-2)
+    flipped = augmented(pairs, dataclasses.replace(still, flip=1.0), generator, MEAN)
     assert torch.allclose(flipped, pairs.float().flip(3), atol=1e-2)
-    shifted = augmented(pairs, dataclasses.replace(still, shift=4 / 32), generator)
+    shifted = augmented(pairs, dataclasses.replace(still, shift=4 / 32), generator, MEAN)
     for one, original in zip(shifted, pairs.float(), strict=True):
         fits = [
             torch.allclose(one[:, 4 - dy : 28 - dy, 4 - dx : 28 - dx], original[:, 4:28, 4:28], atol=1e-2)

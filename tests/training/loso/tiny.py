@@ -29,19 +29,19 @@ PREPROCESS = PreprocessSpec(align=AlignSpec(size_px=32, iod_px=14, eye_row_px=11
 class TinyNetwork(nn.Module):
     """Takes what TSFmicro takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = len(LABELS)) -> None:
         super().__init__()
         self.features = nn.Sequential(nn.Conv2d(3, 8, 5, stride=3), nn.ReLU(), nn.AdaptiveAvgPool2d(5), nn.Flatten())
         self.drop = nn.Dropout(0.1)  # draws from the global generator, as stochastic depth does
-        self.classify = nn.Linear(8 * 25, len(LABELS))
+        self.classify = nn.Linear(8 * 25, classes)
 
     def forward(self, difference: Tensor, onset: Tensor) -> Tensor:
         logits: Tensor = self.classify(self.drop(self.features(difference)))
         return logits
 
 
-def make_tiny() -> TSFmicro:
-    return TinyNetwork()  # type: ignore[return-value]
+def make_tiny(classes: int = len(LABELS)) -> TSFmicro:
+    return TinyNetwork(classes)  # type: ignore[return-value]
 
 
 def tiny_spec(**changes: object) -> LosoSpec:

@@ -14,9 +14,11 @@ import torch
 from tests.running import Prompt
 from tests.training.loso.tiny import LABELS, TinyNetwork, make_tiny
 from tsfmicro.bundle import read_bundle
+from tsfmicro.labels import protocol
 from tsfmicro.runners import load
 from tsfmicro.training import fit_commands, loso_commands
 from tsfmicro.training.fixtures import casme2, others
+from tsfmicro.training.fixtures.trees import write_tree
 from tsfmicro.training.loso.spec import STAMP
 
 
@@ -87,6 +89,37 @@ def test_casme2_with_all_its_oddities(prompt: Prompt, tmp_path: Path) -> None:
     assert all(person in text for person in found["per_subject"])
 
 
+PROTOCOLS = {
+    "samm": "samm_5c_tsf", "samm_lv": "samm_5c_tsf", "casme3a": "casme3a_7c_official", "casme3c": "casme3c_4c_official",
+    "cas_me2": "cas_me2_4c", "smic_hs": "megc2019_smic", "megc2019": "megc2019_full",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", PROTOCOLS)
+def test_every_other_data_set_goes_the_same_way(
+    prompt: Prompt, tmp_path: Path, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes = len(protocol(PROTOCOLS[dataset]).classes)
+    for module in (loso_commands, fit_commands):
+        monkeypatch.setattr(module, "network_maker", lambda config, labels, start: lambda: make_tiny(classes))
+    root, run = write_tree(dataset, None, tmp_path / "data"), tmp_path / "run"
+    words = ("--dataset", dataset, "--root", root, "--protocol", PROTOCOLS[dataset])
+    done = prompt("tsf-train", "audit", *words, "--json")
+    assert done.code == 0, done.err
+    audited = json.loads(done.out)
+    settings = ("--epochs", 1, "--seeds", 1, "--shuffled-seeds", 0, "--faces", "dataset", "--out", run)
+    done = prompt("tsf-train", "loso", *words, *settings, "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    lost = len(audited["clips_without_frames"])
+    assert (found["samples"], found["folds"]) == (audited["samples"] - lost, audited["subjects"])
+    assert found["audit_digest"] == audited["digest"] and found["complete"]
+    assert prompt("tsf-train", "fit", run, "--out", tmp_path / "x.tsf").code == 0
+    assert prompt("tsf-train", "report", run).code == 0
+    assert f"{found['samples']} clips, {found['folds']} people" in (run / "report.html").read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny_network")
 def test_paper_mode_is_stamped_and_makes_no_bundle(prompt: Prompt, tmp_path: Path) -> None:
@@ -124,18 +157,24 @@ def test_between_data_sets_as_typed(prompt: Prompt, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_with_the_true_network_to_a_bundle_that_runs(prompt: Prompt, tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", [("--model", "tsfmicro"), ("--model", "mmnet"), ("--fusion", "temporal")])
+def test_with_a_true_network_to_a_bundle_that_runs(prompt: Prompt, tmp_path: Path, network: tuple[str, str]) -> None:
     root, run, bundle = tmp_path / "own", tmp_path / "run", tmp_path / "own.tsf"
     others.write_plain(root, labels=LABELS, people=2, per_label=1)
     done = prompt(
         "tsf-train", "loso", "--dataset", "csv", "--root", root, "--protocol", "casme2_5c_tsf", "--out", run,
         "--faces", "dataset", "--size", "small", "--epochs", 1, "--seeds", 1, "--shuffled-seeds", 0, "--batch", 5,
+        *network,
     )  # fmt: skip
     assert done.code == 0, done.err
     assert prompt("tsf-train", "fit", run, "--out", bundle).code == 0
     assert prompt("tsf-train", "report", run, "--bundle", bundle).code == 0
-    titles = Pictures((run / "report.html").read_text()).titles
-    assert any(title.startswith("Grad-CAM of own") for title in titles)
+    card = read_bundle(bundle).manifest.model
+    assert network[1] in {card.name, card.fusion}
+    text = (run / "report.html").read_text()
+    assert f"{card.name}, small, fusion {card.fusion}" in text
+    titles = Pictures(text).titles
+    assert titles[-2:] == [f"{what} of own, which has seen these people" for what in ("Pooled features", "Grad-CAM")]
     with load(read_bundle(bundle), "torch") as runner:
         crops = np.zeros((1, 224, 224, 3), np.uint8)
         output = runner.infer(crops, crops)
@@ -149,10 +188,10 @@ def test_a_run_that_is_not_there_is_one_sentence(prompt: Prompt, tmp_path: Path)
 
 def test_a_network_that_does_not_exist_is_refused_before_crops_are_cut(prompt: Prompt, tmp_path: Path) -> None:
     root = others.write_plain(tmp_path / "own", labels=LABELS, people=2, per_label=1)
-    prompt(
-        "tsf-train", "loso", "--dataset", "csv", "--root", root, "--protocol", "casme2_5c_tsf", "--out",
-        tmp_path / "run", "--size", "huge",
-    ).assert_refused(2, "--size huge", "tsf-train models")  # fmt: skip
+    words = ("--dataset", "csv", "--root", root, "--protocol", "casme2_5c_tsf", "--out", tmp_path / "run")
+    done = prompt("tsf-train", "loso", *words, "--size", "huge")
+    assert done.code == 2 and "'base', 'small'" in done.err
+    prompt("tsf-train", "loso", *words, "--model", "mmnet", "--fusion", "early").assert_refused(2, "only 'late'")
     assert not (tmp_path / "run").exists()
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tsfmicro.labels import PROTOCOLS
+from tsfmicro.models.config import family
+from tsfmicro.training.loso.spec import LosoSpec
+from tsfmicro.training.published import _lines, paper_row, published
 from tsfmicro.training.report.page import page
-from tsfmicro.training.report.published import published
 
 
 @pytest.mark.parametrize("protocol", ["casme2_5c_tsf", "casme2_3c_tsf", "samm_5c_tsf", "samm_3c_tsf", "megc2019_full"])
@@ -24,6 +26,31 @@ def test_the_papers_own_line_is_marked_as_test_selected() -> None:
     assert published("no such protocol") == []
 
 
+def test_the_report_and_the_model_table_quote_the_same_lines() -> None:
+    for config in family():
+        row = paper_row(config)
+        lines = [
+            line
+            for data in ("casme2_5c", "casme2_3c", "samm_5c", "samm_3c")
+            for line in published(f"{data}_tsf")
+            if line.network == f"{config.model} {config.fusion}"
+        ]
+        assert len(lines) == 4
+        if config.size == "base":
+            assert row is not None
+            assert (row.casme2_5c, row.casme2_3c, row.samm_5c, row.samm_3c) == tuple((x.acc, x.uf1) for x in lines)
+            assert {line.source for line in lines} == {row.table}
+        else:
+            assert row is None
+
+
+def test_lines_name_protocols_that_exist_once_each() -> None:
+    for protocol in PROTOCOLS:
+        methods = [line.method for line in published(protocol)]
+        assert len(set(methods)) == len(methods)
+    assert {protocol for line in _lines() for protocol in line.protocols} <= set(PROTOCOLS)
+
+
 def test_a_name_cannot_break_the_page() -> None:
     scores = {"mean": 0.5, "sd": None, "ci95": None, "per_seed": [0.5]}
     found = {
@@ -31,8 +58,7 @@ def test_a_name_cannot_break_the_page() -> None:
         "faces": "dataset", "preprocess_digest": "b", "pretraining": None, "seeds": [0], "failed_folds": [],
         "audit": None, "parts": None, "acc": scores, "uf1": scores, "uar": scores,
         "controls": {"shuffled": None, "majority": {"acc": 0.2, "uf1": 0.1, "uar": 0.2}},
-        "spec": {"select": "fixed", "size": "small", "fusion": "late", "epochs": 1, "batch": 2, "learning_rate": 0.1,
-                 "weight_decay": 0.1, "precision": "fp32"},
+        "spec": LosoSpec(size="small", epochs=1).to_dict(),
         "per_subject": {"<script>alert(1)</script>": {"clips": 1, "right": [1]}},
     }  # fmt: skip
     text = page(found, [])

@@ -1,0 +1,182 @@
+"""Scenario ``engine``: backends, precisions and batch sizes beside torch eager in float32, interleaved in one process.
+
+No time is given without what the backend answers: every row has its distance from torch eager on the same pairs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from tsfmicro.bundle import (
+    Bundle,
+    Calibration,
+    Manifest,
+    ModelCard,
+    Provenance,
+    add_files,
+    round_to_half,
+    write_bundle,
+)
+from tsfmicro.errors import UsageError
+from tsfmicro.export.products import export_bundle
+from tsfmicro.labels import protocol
+from tsfmicro.models.config import ModelConfig
+from tsfmicro.models.network import build
+from tsfmicro.preprocess import PreprocessSpec
+from tsfmicro.runners import BACKENDS, Runner, load
+from tsfmicro.runners.openvino_runner import OpenVinoRunner
+from tsfmicro.runners.parity import compare, probe_pairs
+from tsfmicro.runners.precision import Precision
+from tsfmicro.runners.threads import thread_count
+
+REFERENCE = "torch"
+_PROTOCOL = "casme2_5c_tsf"
+_PARITY_PAIRS = 8
+
+
+@dataclass(slots=True, eq=False)
+class Contender:
+    """A backend with its times."""
+
+    name: str
+    runner: Runner
+    wall_ms: list[float] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)
+
+    def run(self, onset: Any, apex: Any) -> None:
+        """One call, timed; processor time of all threads beside it."""
+        wall_s, cpu_s = time.perf_counter(), time.process_time()
+        self.runner.infer(onset, apex)
+        self.wall_ms.append((time.perf_counter() - wall_s) * 1e3)
+        self.cpu_ms.append((time.process_time() - cpu_s) * 1e3)
+
+
+@contextmanager
+def bundle_of_size(size: str) -> Iterator[Bundle]:
+    """A bundle with seeded random weights and its graph, in a folder that is removed afterwards."""
+    with TemporaryDirectory() as folder:
+        bare = untrained_bundle(Path(folder) / f"{size}.tsf", ModelConfig(size=size))
+        exported = export_bundle(bare, (Precision.FLOAT32,))
+        yield add_files(bare, {product.name: product.data for product in exported.products})
+
+
+def untrained_bundle(path: Path, config: ModelConfig) -> Bundle:
+    """Seeded random weights as a bundle; it says of itself that it recognises nothing."""
+    torch.manual_seed(0)
+    weights = {name: tensor.numpy() for name, tensor in build(config).state_dict().items()}
+    manifest = Manifest(
+        name=f"untrained {config.model} {config.size}",
+        model=ModelCard.of(config),
+        protocol_id=_PROTOCOL,
+        labels=protocol(_PROTOCOL).classes,
+        preprocess=PreprocessSpec(),
+        provenance=Provenance("nothing: random weights", "tsf-bench engine", 0, 0, "none", (), {}),
+        calibration=Calibration(1.0, 0.0, None),
+        licence="Apache-2.0",
+        intended_use="measuring time; it recognises nothing",
+    )
+    return write_bundle(path, manifest, round_to_half(weights))
+
+
+def run_engines(
+    bundle: Bundle, backends: list[str], batches: list[int], rounds: int, threads: int
+) -> list[dict[str, Any]]:
+    """Time backends in turns.
+
+    Args:
+        bundle: with what the backends load.
+        backends: names of ``load``; ``openvino`` stands for each precision the processor has.
+        batches: pairs a call.
+        rounds: calls of each, after two to warm up.
+        threads: of the CPU, for each.
+
+    Returns:
+        A row for each backend and batch, then one for each batch with the median ratios to torch eager by name, for
+        objectives.
+
+    Raises:
+        UsageError: if a backend is not known.
+        BackendError: if one cannot be used here.
+    """
+    unknown = sorted(set(backends) - set(BACKENDS))
+    if unknown:
+        raise UsageError(f"backends {', '.join(unknown)} are not known; expected some of {', '.join(BACKENDS)}")
+    rows: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        named = {REFERENCE: load(bundle, REFERENCE, threads)}
+        for backend in backends:
+            named |= {} if backend == REFERENCE else _runners(bundle, backend, threads)
+        for runner in named.values():
+            stack.enter_context(runner)
+        distances = _distances(named)
+        for batch in batches:
+            contenders = [Contender(name, runner) for name, runner in named.items()]
+            _interleave(contenders, batch, rounds)
+            rows += [_row(c, contenders[0], batch, threads, distances[c.name]) for c in contenders]
+            ratios = {c.name.replace("-", "_"): _ratios(c.wall_ms, contenders[0].wall_ms) for c in contenders[1:]}
+            rows.append({"what": f"ratio to torch eager float32, batch {batch}", **ratios})
+    return rows
+
+
+def _runners(bundle: Bundle, backend: str, threads: int) -> dict[str, Runner]:
+    if backend != "openvino":
+        return {backend: load(bundle, backend, threads)}
+    best = OpenVinoRunner(bundle, thread_count(threads))
+    if best.precision == "float32":
+        return {"openvino_float32": best}
+    return {"openvino_float32": OpenVinoRunner(bundle, threads, "float32"), f"openvino_{best.precision}": best}
+
+
+def _distances(named: dict[str, Runner]) -> dict[str, dict[str, Any]]:
+    onset, apex = probe_pairs(_PARITY_PAIRS, seed=11)
+    wanted = named[REFERENCE].infer(onset, apex).logits
+    return {name: asdict(compare(wanted, runner.infer(onset, apex).logits)) for name, runner in named.items()}
+
+
+def _interleave(contenders: list[Contender], batch: int, rounds: int) -> None:
+    onset, apex = probe_pairs(batch, seed=batch)
+    for number in range(rounds + 2):
+        for contender in contenders:
+            contender.run(onset, apex)
+            if number < 2:  # to warm up
+                contender.wall_ms.clear()
+                contender.cpu_ms.clear()
+
+
+def _ratios(times: list[float], reference: list[float]) -> float:
+    """Median of the ratios of neighbours in time."""
+    return round(median(ours / theirs for ours, theirs in zip(times, reference, strict=True)), 3)
+
+
+def _row(contender: Contender, eager: Contender, batch: int, threads: int, distance: dict[str, Any]) -> dict[str, Any]:
+    low, high = np.percentile([a / b for a, b in zip(contender.wall_ms, eager.wall_ms, strict=True)], (25, 75))
+    return {
+        "what": f"{contender.name}, batch {batch}",
+        "backend": contender.runner.backend,
+        "device": contender.runner.device,
+        "precision": getattr(contender.runner, "precision", "float32"),
+        "batch": batch,
+        "threads": threads,
+        "median_ms": round(median(contender.wall_ms), 3),
+        "min_ms": round(min(contender.wall_ms), 3),
+        "p95_ms": round(float(np.percentile(contender.wall_ms, 95)), 3),
+        "median_cpu_ms": round(median(contender.cpu_ms), 3),
+        "ratio": {
+            "median": _ratios(contender.wall_ms, eager.wall_ms),
+            "p25": round(float(low), 3),
+            "p75": round(float(high), 3),
+            "cpu_median": _ratios(contender.cpu_ms, eager.cpu_ms),
+        },
+        "calls": len(contender.wall_ms),
+        "distance": {name: distance[name] for name in ("max_abs", "rel_l2", "label_flips", "pairs", "nan")},
+    }

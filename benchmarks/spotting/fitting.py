@@ -1,0 +1,134 @@
+"""Fitting the confidence of spotted movements: a regularised logistic regression, checked on people left out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tsfmicro.benchmarks.spotting.clips import Kind
+from tsfmicro.benchmarks.spotting.movements import Movement
+from tsfmicro.errors import UsageError
+from tsfmicro.motion import REGIONS
+from tsfmicro.realtime.confidence import FEATURES, Scorer, features_of
+from tsfmicro.values import Float64Array
+
+_RIDGE = 1.0
+_STEPS = 30
+_DECIMALS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How far stated probabilities are from what came true, on people the model had not seen."""
+
+    movements: int
+    true: int
+    log_loss: float
+    expected_calibration_error: float
+    """Mean distance of probability and share of true ones over ten bins, weighted by their size."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "movements": self.movements,
+            "true": self.true,
+            "log_loss": round(self.log_loss, 4),
+            "expected_calibration_error": round(self.expected_calibration_error, 4),
+        }
+
+
+def fit_scorer(movements: Sequence[Movement]) -> Scorer:
+    """Fit patterns and weights on the movements that only the confidence could reject.
+
+    Raises:
+        UsageError: if there are no true or no false ones.
+    """
+    patterns = expression_patterns(movements)
+    admitted = [m for m in movements if m.admitted]
+    labels = labels_of(admitted)
+    if not 0 < labels.sum() < len(labels):
+        raise UsageError("there are no true and false movements to tell apart; use more clips")
+    features = np.stack([features_of(m.finished, m.evidence, patterns) for m in admitted])
+    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
+    weights = logistic_weights((features - mean) / scale, labels)
+    return Scorer(patterns, mean, scale, weights[:-1], float(weights[-1]))
+
+
+def expression_patterns(movements: Sequence[Movement]) -> Float64Array:
+    """(P, R, 2) mean direction in which all regions move, one for each combination of action units, from the stills."""
+    by_units: dict[tuple[int, ...], list[Float64Array]] = defaultdict(list)
+    for movement in movements:
+        shape = movement.finished.shape
+        if movement.event is None or movement.take.clip.kind is not Kind.STILL or shape is None:
+            continue
+        by_units[movement.units].append(shape.moves / np.linalg.norm(shape.moves))
+    means = [np.mean(by_units[units], axis=0) for units in sorted(by_units)]
+    return np.array([mean / np.linalg.norm(mean) for mean in means]).reshape(-1, len(REGIONS), 2)
+
+
+def logistic_weights(features: Float64Array, labels: Float64Array, ridge: float = _RIDGE) -> Float64Array:
+    """(F + 1,) weights and bias of the ridge-penalised maximum likelihood, by Newton's method; the bias is free."""
+    design = np.column_stack([features, np.ones(len(features))])
+    penalty = np.diag([ridge] * features.shape[1] + [0.0])
+    weights = np.zeros(design.shape[1])
+    for _ in range(_STEPS):
+        likely = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
+        slope = design.T @ (likely - labels) + penalty @ weights
+        curvature = (design * (likely * (1 - likely))[:, None]).T @ design + penalty
+        weights = weights - np.linalg.solve(curvature, slope)
+    result: Float64Array = weights
+    return result
+
+
+def left_out(
+    movements: Sequence[Movement], fitted_on: Callable[[Sequence[Movement]], list[Movement]] = list
+) -> tuple[list[Movement], Float64Array]:
+    """Admitted movements, and the confidence each gets from a model fitted without its person.
+
+    Args:
+        movements: of several people.
+        fitted_on: chooses among the other people's.
+    """
+    admitted = [m for m in movements if m.admitted]
+    confidences = np.zeros(len(admitted))
+    for person in {m.take.clip.person for m in movements}:
+        scorer = fit_scorer(fitted_on([m for m in movements if m.take.clip.person != person]))
+        for i, movement in enumerate(admitted):
+            if movement.take.clip.person == person:
+                features = features_of(movement.finished, movement.evidence, scorer.patterns)
+                confidences[i] = scorer.confidence(features)
+    return admitted, confidences
+
+
+def labels_of(movements: Sequence[Movement]) -> Float64Array:
+    """(N,) 1 for what was put there, 0 for the face's own movements."""
+    return np.array([float(movement.event is not None) for movement in movements])
+
+
+def calibration_of(labels: Float64Array, confidences: Float64Array) -> Calibration:
+    """Compare stated probabilities with (N,) outcomes of 0 and 1."""
+    bins = np.minimum((confidences * 10).astype(int), 9)
+    gaps = [abs(confidences[bins == b].mean() - labels[bins == b].mean()) * (bins == b).sum() for b in np.unique(bins)]
+    likely = np.clip(np.where(labels > 0.5, confidences, 1 - confidences), 1e-6, 1)
+    return Calibration(len(labels), int(labels.sum()), float(-np.log(likely).mean()), float(sum(gaps)) / len(labels))
+
+
+def record_of(scorer: Scorer, about: dict[str, Any]) -> dict[str, Any]:
+    """The content of ``confidence.json``."""
+    return {
+        "about": about,
+        "features": list(FEATURES),
+        "mean": _rounded(scorer.mean),
+        "scale": _rounded(scorer.scale),
+        "weights": _rounded(scorer.weights),
+        "bias": round(scorer.bias, _DECIMALS),
+        "patterns": _rounded(scorer.patterns),
+    }
+
+
+def _rounded(values: Float64Array) -> Any:
+    return np.round(values, _DECIMALS).tolist()

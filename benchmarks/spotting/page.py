@@ -1,0 +1,111 @@
+"""The figures of ``docs/spotting.md``, written from committed results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tsfmicro.benchmarks.figures import read_result
+
+_FILES = ("spotting.json", "spotting_yardsticks.json", "spotting_trials.json", "spotting_confidence.json")
+
+
+def spotting_figures(results: Path) -> str:
+    """Markdown of the benchmark's table, its bars, the trials and the calibration.
+
+    Args:
+        results: folder with the committed results.
+
+    Raises:
+        UsageError: a result is missing or not of schema ``tsf.bench/1``.
+    """
+    live, offline, trials, confidence = (read_result(results / name) for name in _FILES)
+    rows = [row for row in (*live["rows"], *offline["rows"]) if "curve" not in row]
+    injected = [row for row in rows if "f1" in row]
+    untouched = [row for row in rows if "false_events_per_min" in row]
+    (fit,) = confidence["rows"]
+    return "\n".join(
+        [
+            f"Test side, measured at commit {live['provenance']['commit']} (yardsticks at "
+            f"{offline['provenance']['commit']}). *Midpoint* and *onset + constant* are the trivial apexes: they are "
+            "given the true interval, or the true onset.",
+            "",
+            "| method | footage | condition | events | found | false | F1 | apex error, ms (frames) | onset error, "
+            "ms | midpoint, ms | onset + constant, ms | apex told after, ms |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|",
+            *map(_injected, injected),
+            "",
+            "Nothing injected:",
+            "",
+            "| method | footage | watched, s | false events | a minute | blinks | rejected |",
+            "|---|---|---|---|---|---|---|",
+            *map(_untouched, untouched),
+            "",
+            "Against the bars:",
+            "",
+            "| footage | condition | figure | bar | measured | by |",
+            "|---|---|---|---|---|---|",
+            *_bars(live["rows"]),
+            "",
+            "Trials on the train side; each person's movements are judged by a confidence that was fitted without that "
+            f"person (commit {trials['provenance']['commit']}):",
+            "",
+            "| variant | still 3 % F1 | quiet 2 % F1 | quiet 3 % F1 | expressive 2 % F1 | expressive 3 % F1 | "
+            "false a minute, expressive |",
+            "|---|---|---|---|---|---|---|",
+            *_trials(trials["rows"]),
+            "",
+            f"Calibration of the confidence, on people left out: {fit['movements']} movements, {fit['true']} of them "
+            f"true; log loss {fit['log_loss']:.2f}, expected calibration error "
+            f"{fit['expected_calibration_error']:.2f}.",
+        ]
+    )
+
+
+def _injected(row: dict[str, Any]) -> str:
+    apex = "–"
+    if row["apex_error_median_ms"] is not None:
+        apex = f"{row['apex_error_median_ms']:.0f} ({row['apex_error_median_frames']:.1f})"
+    others = [
+        "–" if row[name] is None else f"{row[name]:.0f}"
+        for name in (
+            "onset_error_median_ms", "apex_midpoint_median_ms", "apex_onset_plus_constant_median_ms",
+            "apex_told_after_median_ms",
+        )
+    ]  # fmt: skip
+    counts = f"{row['hidden']} | {row['tp']} | {row['fp']} | {row['f1']:.2f}"
+    method = row.get("method", "live")
+    return f"| {method} | {row['kind']} | {row['condition']} | {counts} | {apex} | {' | '.join(others)} |"
+
+
+def _untouched(row: dict[str, Any]) -> str:
+    rejected = "–" if row["blinks_rejected"] is None else f"{100 * row['blinks_rejected']:.0f} %"
+    false = f"{row['false_events']} | {row['false_events_per_min']:.1f}"
+    method = row.get("method", "live")
+    return f"| {method} | {row['kind']} | {row['watched_s']:.0f} | {false} | {row['blinks']} | {rejected} |"
+
+
+def _bars(rows: Sequence[dict[str, Any]]) -> list[str]:
+    lines = []
+    for row in rows:
+        for figure, held in row.get("bars", {}).items():
+            by = "" if held["by"] is None else f" by {abs(held['by']):g}"
+            answer = ("met" if held["met"] else "missed") + by
+            lines.append(
+                f"| {row['kind']} | {row['condition']} | {figure} | {held['bar']} | {row[figure]} | {answer} |"
+            )
+    return lines
+
+
+def _trials(rows: Sequence[dict[str, Any]]) -> list[str]:
+    wanted = (
+        ("still", "3%", "f1"), ("quiet", "2%", "f1"), ("quiet", "3%", "f1"), ("expressive", "2%", "f1"),
+        ("expressive", "3%", "f1"), ("expressive", "untouched", "false_events_per_min"),
+    )  # fmt: skip
+    lines = []
+    for name in dict.fromkeys(row["variant"] for row in rows):
+        mine = {(row["kind"], row["condition"]): row for row in rows if row["variant"] == name}
+        cells = [f"{mine[kind, condition][figure]:.2f}" for kind, condition, figure in wanted]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines

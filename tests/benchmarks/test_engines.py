@@ -1,0 +1,73 @@
+"""Scenario ``engine`` and the page that quotes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from tests.running import Prompt
+from tsfmicro.benchmarks import engines
+from tsfmicro.benchmarks.engine_page import engine_figures
+from tsfmicro.benchmarks.figures import with_figures
+from tsfmicro.bundle import default_bundle_path, read_bundle
+from tsfmicro.errors import UsageError
+from tsfmicro.models.config import ModelConfig
+from tsfmicro.runners import load
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_backends_take_turns_and_have_their_distance() -> None:
+    rows = engines.run_engines(read_bundle(default_bundle_path()), ["onnxruntime", "torch"], [1, 2], 2, 1)
+    assert [row["what"] for row in rows] == [
+        "torch, batch 1", "onnxruntime, batch 1", "ratio to torch eager float32, batch 1",
+        "torch, batch 2", "onnxruntime, batch 2", "ratio to torch eager float32, batch 2",
+    ]  # fmt: skip
+    reference, ours, ratio, *_ = rows
+    assert reference["ratio"]["median"] == 1.0
+    assert reference["distance"]["max_abs"] == 0.0
+    assert 0 < ours["distance"]["max_abs"] < 1e-4
+    assert ours["calls"] == 2
+    assert ratio["onnxruntime"] == ours["ratio"]["median"] > 0
+
+
+def test_neighbours_in_time_are_compared() -> None:
+    assert engines._ratios([1.0, 20.0, 3.0], [2.0, 40.0, 3.0]) == 0.5
+
+
+def test_a_backend_that_is_not_known() -> None:
+    with pytest.raises(UsageError, match="backends abacus are not known"):
+        engines.run_engines(read_bundle(default_bundle_path()), ["abacus"], [1], 1, 1)
+
+
+def test_an_untrained_bundle_loads_and_says_what_it_is(tmp_path: Path) -> None:
+    bundle = engines.untrained_bundle(tmp_path / "x.tsf", ModelConfig(size="small", fusion="spatial"))
+    load(bundle, "torch").close()
+    assert "random" in read_bundle(bundle.path).manifest.provenance.data
+
+
+@pytest.mark.parametrize("words", [("--size", "huge"), ("--size", "base", "--model", "x.tsf"), ("--slo", "nonsense")])
+def test_bad_words(prompt: Prompt, words: tuple[str, ...]) -> None:
+    assert prompt("tsf-bench", "engine", *words).code == 2
+
+
+def test_the_page_quotes_the_results() -> None:
+    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    block = engine_figures(ROOT / "benchmarks" / "results")
+    assert with_figures(page, block) == page, "type: tsf-bench export-page"
+
+
+def test_the_results_are_of_many_calls() -> None:
+    def rows(name: str) -> list[dict[str, Any]]:
+        import json
+
+        found: list[dict[str, Any]] = json.loads((ROOT / "benchmarks/results" / name).read_text())["rows"]
+        return found
+
+    for name in ("engine_base.json", "engine_small.json"):
+        assert all(row["calls"] >= 30 for row in rows(name) if "calls" in row)

@@ -1,0 +1,89 @@
+"""Recordings, the movements in them, and the trials over them."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.benchmarks.test_spotting_fitting import some
+from tests.factories import make_samples
+from tsfmicro.benchmarks.spotting import movements, trials
+from tsfmicro.benchmarks.spotting.clips import Clip, Kind, Side
+from tsfmicro.benchmarks.spotting.inject import Acted
+from tsfmicro.benchmarks.spotting.movements import Movement, movements_in
+from tsfmicro.benchmarks.spotting.recordings import Recording, read_recordings
+from tsfmicro.benchmarks.spotting.takes import Condition, Take
+from tsfmicro.benchmarks.spotting.trials import VARIANTS, run_trials
+from tsfmicro.errors import UsageError
+from tsfmicro.motion import REGIONS, Displacement, FacePatch
+from tsfmicro.realtime import trajectory
+from tsfmicro.realtime.spot import SpotSpec
+from tsfmicro.synthetic.timecourse import TimeCourse, TrueEvent
+
+COURSE = TimeCourse(2.0, 2.15, 2.40)
+
+
+def recording(person: str = "a", face: int = 0) -> Recording:
+    clip = Clip(person, "", person, Side.TRAIN, Kind.STILL, 0, 0, 4, 1, nuisances=False, rates=False)
+    acted = Acted(TrueEvent(COURSE, "surprise", (1, 2), 3.0), face)
+    places = ((320.0, 240.0), (900.0, 240.0))
+    return Recording(Take(clip, Condition(3.0)), (acted,), places, 4.0, {1: make_samples(60.0, 4.0)})
+
+
+@pytest.fixture
+def brow_rises(monkeypatch: pytest.MonkeyPatch) -> None:
+    def scripted(reference: FacePatch, current: FacePatch, align: Any) -> Any:
+        moves = np.zeros((len(REGIONS), 2))
+        times_s = float(reference.to_crop[0, 2]), float(current.to_crop[0, 2])
+        moves[:2, 1] = 3.0 * (COURSE.contraction(times_s[0]) - COURSE.contraction(times_s[1]))
+        return moves
+
+    still = Displacement(np.zeros(len(REGIONS)), np.eye(2, 3), 0.1)
+    monkeypatch.setattr(trajectory, "region_moves", scripted)
+    monkeypatch.setattr(movements, "displacement", lambda *_: still)
+
+
+@pytest.mark.usefixtures("brow_rises")
+def test_a_movement_knows_the_event_it_is() -> None:
+    (movement,) = movements_in(recording(), SpotSpec())
+    assert (movement.event, movement.units, movement.admitted) == (0, (1, 2), True)
+    assert movement.finished.samples == ()
+    assert movement.evidence["onset_phase_s"] == pytest.approx(0.15, abs=0.04)
+
+
+@pytest.mark.usefixtures("brow_rises")
+def test_another_persons_event_is_not_it() -> None:
+    (movement,) = movements_in(recording(face=1), SpotSpec())
+    assert (movement.event, movement.units) == (None, ())
+
+
+def test_recordings_come_back_and_none_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no recordings"):
+        list(read_recordings(tmp_path))
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(recording()))
+    (again,) = read_recordings(tmp_path)
+    assert again.truth == recording().truth
+    assert len(again.faces[1]) == 241
+
+
+def test_every_variant_is_scored_on_every_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {person: some(person=person) for person in ("a", "b", "c")}
+
+    def given(taken: Recording, spot: SpotSpec) -> list[Movement]:
+        return found[taken.take.clip.person]
+
+    monkeypatch.setattr(trials, "movements_in", given)
+    for person in found:
+        (tmp_path / f"{person}.pkl").write_bytes(pickle.dumps(recording(person)))
+    rows = run_trials(tmp_path)
+    assert [row["variant"] for row in rows] == list(VARIANTS)
+    for row in rows:
+        assert (row["kind"], row["condition"], row["hidden"]) == ("still", "3%", 3)
+    limits = next(row for row in rows if row["variant"] == "limits alone, no confidence")
+    shipped = next(row for row in rows if row["variant"] == "as shipped")
+    assert limits["fp"] == 3 * 40 - 1  # every movement, all of one clip's name and event but one
+    assert shipped["fp"] < limits["fp"]

@@ -1,0 +1,176 @@
+"""Naming by windows, and by the mean of several recognisers."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace, TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from tests.factories import make_finished, make_samples
+from tsfmicro.align import AlignSpec
+from tsfmicro.bundle import Calibration
+from tsfmicro.errors import ContractError, UsageError
+from tsfmicro.motion import FacePatch
+from tsfmicro.preprocess import Preprocessor, PreprocessSpec
+from tsfmicro.realtime import commands, window_recognise
+from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Movement, Recogniser
+from tsfmicro.realtime.samples import FaceSample
+from tsfmicro.realtime.stage_clock import StageClock
+from tsfmicro.realtime.window_recognise import Ensemble, WindowRecogniser, event_window
+from tsfmicro.runners import LOW_PROBABILITY, RunnerOutput
+from tsfmicro.runners.window import WindowOutput
+from tsfmicro.values import CropPair, UInt8Array
+
+LABELS = ("happiness", "disgust", "surprise")
+SURE = Calibration(1.0, 0.5, None)
+
+
+class Fake:
+    """Answers pairs and windows with fixed probabilities and keeps what it was asked."""
+
+    backend, device, labels, preprocess, frames = "fake", "cpu", LABELS, PreprocessSpec(), 4
+
+    def __init__(self, *probabilities: float) -> None:
+        self._probabilities = np.array([probabilities], dtype=np.float32)
+        self.asked: list[UInt8Array] = []
+
+    def infer(self, *crops: UInt8Array) -> Any:
+        self.asked += crops
+        probabilities = self._probabilities.repeat(len(crops[0]), axis=0)
+        answers = RunnerOutput(probabilities, np.log(np.maximum(probabilities, 1e-6)))
+        return answers if len(crops) == 2 else WindowOutput(answers, None)
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+def movement(magnitude: float = 2.0, window: bool = True) -> Movement:
+    crop = np.zeros((8, 8, 3), np.uint8)
+    return Movement(CropPair(crop, crop), magnitude, np.zeros((4, 8, 8, 3), np.uint8) if window else None)
+
+
+def test_a_window_is_named() -> None:
+    runner = Fake(0.1, 0.7, 0.2)
+    recogniser = WindowRecogniser(runner, Calibration(1.0, 0.5, 1.5))
+    assert (recogniser.window_frames, recogniser.backend) == (4, "fake")
+    clear, small = recogniser.recognise([movement(), movement(1.0)])
+    assert (clear.label, clear.abstain, small.abstain) == ("disgust", (), (LOW_MAGNITUDE,))
+    assert [asked.shape for asked in runner.asked] == [(2, 4, 8, 8, 3)]
+
+
+def test_many_windows_go_in_batches() -> None:
+    runner = Fake(0.1, 0.7, 0.2)
+    assert len(WindowRecogniser(runner, SURE).recognise([movement()] * 20)) == 20
+    assert [len(asked) for asked in runner.asked] == [16, 4]
+
+
+def test_a_movement_without_its_window_is_a_mistake() -> None:
+    with pytest.raises(ContractError, match="1 of 2 movements came without a window"):
+        WindowRecogniser(Fake(0.1, 0.7, 0.2), SURE).recognise([movement(), movement(window=False)])
+
+
+def test_the_mean_of_two_recognisers() -> None:
+    pairs = Recogniser(Fake(0.8, 0.1, 0.1), Calibration(1.0, 0.4, 1.5))
+    windows = WindowRecogniser(Fake(0.3, 0.6, 0.1), Calibration(1.0, 0.6, None))
+    both = Ensemble((pairs, windows), (pairs.calibration, windows.calibration))
+    assert (both.window_frames, both.backend, both.device) == (4, "fake + fake", "cpu + cpu")
+    (said,) = both.recognise([movement()])
+    assert dict(said.probabilities) == pytest.approx({"happiness": 0.55, "disgust": 0.35, "surprise": 0.1})
+    assert (said.label, said.abstain) == ("happiness", ())  # the mean threshold is 0.5
+    (small,) = both.recognise([movement(1.0)])
+    assert small.abstain == (LOW_MAGNITUDE,)
+
+
+def test_disagreement_is_an_abstention() -> None:
+    members = tuple(WindowRecogniser(Fake(*p), SURE) for p in ((0.9, 0.1, 0.0), (0.0, 0.1, 0.9)))
+    (said,) = Ensemble(members, (SURE, SURE)).recognise([movement()])
+    assert said.abstain == (LOW_PROBABILITY,)
+
+
+def test_what_cannot_be_averaged_is_refused() -> None:
+    one, other, longer, named = (Fake(0.8, 0.1, 0.1) for _ in range(4))
+    other.preprocess = PreprocessSpec(mean=(0.5, 0.5, 0.5))
+    longer.frames = 8
+    named.labels = ("a", "b", "c")
+    recogniser = WindowRecogniser(one, SURE)
+    with pytest.raises(UsageError, match="crops made in different ways"):
+        Ensemble((recogniser, WindowRecogniser(other, SURE)), (SURE, SURE))
+    with pytest.raises(UsageError, match="windows of different lengths"):
+        Ensemble((recogniser, WindowRecogniser(longer, SURE)), (SURE, SURE))
+    with pytest.raises(UsageError, match="different classes"):
+        Ensemble((recogniser, WindowRecogniser(named, SURE)), (SURE, SURE)).recognise([movement()])
+
+
+def marked(samples: list[FaceSample]) -> list[FaceSample]:
+    """The same, every picture of one grey that tells its place."""
+    return [replace(s, pixels=np.full_like(s.pixels, 10 + 4 * number)) for number, s in enumerate(samples)]
+
+
+@pytest.mark.parametrize("frames", [3, 8])
+def test_a_window_spans_its_movement(frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = marked(make_samples(30.0, 1.0))
+    held: list[tuple[FacePatch, FacePatch]] = []
+
+    def still(first: FacePatch, second: FacePatch, align: AlignSpec) -> SimpleNamespace:
+        held.append((first, second))
+        return SimpleNamespace(rigid=np.eye(2, 3))
+
+    monkeypatch.setattr(window_recognise, "displacement", still)
+    finished = make_finished(samples, (0.2, 0.4, 0.7))
+    window = event_window(finished, frames, AlignSpec(), Preprocessor(PreprocessSpec()))
+    assert window.shape == (frames, 224, 224, 3) and window.dtype == np.uint8
+    places = [round((float(np.median(crop)) - 10) / 4) for crop in window]
+    expected = [samples.index(min(samples, key=lambda s: abs(s.moment.t_s - t))) for t in np.linspace(0.2, 0.7, frames)]
+    assert places == pytest.approx(expected, abs=1)
+    assert (places[0], places[-1]) == (6, 21)
+    # Every other frame is held on the first one, once.
+    assert [(first is samples[6].patch, second) for first, second in held] == [
+        (True, samples[place].patch) for place in places[1:]
+    ]
+
+
+def a_bundle(name: str, protocol_id: str = "casme2_5c_tsf") -> Any:
+    card = SimpleNamespace(reads_windows=name == "fdp")
+    manifest = SimpleNamespace(model=card, protocol_id=protocol_id, calibration=SURE)
+    return SimpleNamespace(manifest=manifest, path=Path(f"{name}.tsf"))
+
+
+def test_the_command_loads_what_each_bundle_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def loading(kind: str) -> Any:
+        def load(bundle: Any, backend: str) -> Fake:
+            asked.append((kind, backend))
+            return Fake(0.8, 0.1, 0.1)
+
+        return load
+
+    monkeypatch.setattr(commands, "load", loading("pairs"))
+    monkeypatch.setattr(commands, "load_window", loading("windows"))
+    with ExitStack() as stack:
+
+        def loaded(*bundles: Any) -> Any:
+            return commands._load(list(bundles), "onnxruntime", StageClock(), stack, Console())
+
+        assert loaded() is None
+        assert isinstance(loaded(a_bundle("tsfmicro")), Recogniser)
+        assert isinstance(loaded(a_bundle("fdp")), WindowRecogniser)
+        both = loaded(a_bundle("tsfmicro"), a_bundle("fdp"))
+        assert isinstance(both, Ensemble) and both.window_frames == 4
+        assert asked == [(kind, "onnxruntime") for kind in ("pairs", "windows", "pairs", "windows")]
+        with pytest.raises(UsageError, match=r"tsfmicro.tsf \(casme2_5c_tsf\), fdp.tsf \(samm_5c_tsf\) answer under"):
+            loaded(a_bundle("tsfmicro"), a_bundle("fdp", "samm_5c_tsf"))

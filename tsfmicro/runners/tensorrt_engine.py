@@ -1,0 +1,204 @@
+"""An engine on the card: TensorRT and TensorRT-RTX behind one class, since their Python interfaces are the same.
+
+Everything is fixed when a thread first comes with a batch of some size: an execution context, a stream that is not the
+default one, device buffers and pinned host buffers. After a warm-up the copies and the engine are one CUDA graph, and a
+pair costs one launch. A context of its own for each size, because a captured graph is no longer valid once its context
+was given another shape. TensorRT-RTX captures its graph itself.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from tsfmicro.errors import BackendError
+from tsfmicro.runners.cuda import Cuda
+from tsfmicro.values import Float32Array, UInt8Array
+
+MODULES: Mapping[str, str] = {
+    "tensorrt": "tensorrt",
+    "torch-tensorrt": "tensorrt",
+    "tensorrt-rtx": "tensorrt_rtx",
+}
+"""Python module that runs an engine of each kind."""
+EXTRAS: Mapping[str, str] = {"tensorrt": "tensorrt", "torch-tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
+"""Extra of this project that brings it."""
+INPUT_NAMES, OUTPUT_NAMES = ("onset", "apex"), ("probabilities", "logits")
+_WARM_UPS = 2
+
+
+def runtime_module(kind: str) -> Any:
+    """The TensorRT that runs engines of this kind.
+
+    Raises:
+        BackendError: if it is not installed or cannot be loaded, with what to type.
+    """
+    try:
+        return import_module(MODULES[kind])
+    except (ImportError, OSError, RuntimeError) as error:  # its libraries raise what they like
+        raise BackendError(
+            f"{MODULES[kind]} cannot be used here ({error}); type `pip install 'tsfmicro[{EXTRAS[kind]}]'`"
+        ) from error
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """What one thread computes batches of one size with."""
+
+    batch: int
+    context: Any
+    stream: int
+    device: dict[str, int]
+    """Address of each tensor's buffer on the card."""
+    host: dict[str, UInt8Array]
+    """Pinned bytes of the same size."""
+    graph: int | None = None
+    """The captured graph, where it is captured here."""
+
+
+class Engine:
+    """A deserialised engine. :meth:`run` may be called from several threads at once."""
+
+    def __init__(self, plan: bytes, kind: str, side_px: int, classes: int, max_batch: int, cuda: Cuda) -> None:
+        """Deserialise. Executes what is in ``plan``: verify where it comes from first.
+
+        Args:
+            plan: of an engine of this very kind and version.
+            kind: one of :data:`MODULES`.
+            side_px: of the crops.
+            classes: columns of the output.
+            max_batch: largest batch of its profile.
+            cuda: the card; belongs to the engine from now on.
+
+        Raises:
+            BackendError: if the runtime is missing or refuses the engine.
+        """
+        trt = runtime_module(kind)
+        self._trt, self._cuda, self._is_rtx = trt, cuda, kind == "tensorrt-rtx"
+        self._max_batch, self._side_px, self._classes = max_batch, side_px, classes
+        self._logger: Any = trt.Logger(trt.Logger.ERROR)
+        runtime: Any = trt.Runtime(self._logger)
+        engine: Any = runtime.deserialize_cuda_engine(plan)
+        if engine is None:
+            raise BackendError(
+                f"{MODULES[kind]} {trt.__version__} refuses the engine on this {cuda.card().name}; see its message"
+            )
+        self._runtime, self._engine = runtime, engine
+        self._lanes: list[_Lane] = []
+        self._of_thread = threading.local()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def run(self, onset: UInt8Array, apex: UInt8Array) -> tuple[Float32Array, Float32Array]:
+        """Probabilities and logits, (B, C) float32 each, of (B, S, S, 3) uint8 crops; any B of 1 or more.
+
+        Raises:
+            BackendError: if the card or the engine fails, or it is closed.
+        """
+        if self._closed:
+            raise BackendError("the engine is closed")
+        parts = [
+            self._run_part(onset[start : start + self._max_batch], apex[start : start + self._max_batch])
+            for start in range(0, len(onset), self._max_batch)
+        ]
+        probabilities, logits = (np.concatenate(outputs) for outputs in zip(*parts, strict=True))
+        return probabilities, logits
+
+    def close(self) -> None:
+        """Free everything on the card. No thread may be in :meth:`run`. Closing twice is harmless."""
+        if self._closed:
+            return
+        self._closed = True
+        self._cuda.enter()
+        for lane in self._lanes:
+            self._cuda.wait(lane.stream)
+            if lane.graph is not None:
+                self._cuda.free_graph(lane.graph)
+            lane.context = None
+            for name, address in lane.device.items():
+                self._cuda.free(address)
+                self._cuda.free_pinned(lane.host[name])
+            self._cuda.free_stream(lane.stream)
+        self._lanes.clear()
+        self._engine = self._runtime = None
+        self._cuda.close()
+
+    def _lane(self, batch: int) -> _Lane:
+        lanes: dict[int, _Lane] | None = getattr(self._of_thread, "lanes", None)
+        if lanes is None:
+            self._cuda.enter()
+            lanes = self._of_thread.lanes = {}
+        if batch not in lanes:
+            with self._lock:  # contexts are made one at a time
+                lanes[batch] = self._new_lane(batch)
+                self._lanes.append(lanes[batch])
+        return lanes[batch]
+
+    def _new_lane(self, batch: int) -> _Lane:
+        engine = self._engine
+        if self._is_rtx:
+            config: Any = engine.create_runtime_config()
+            config.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+            context: Any = engine.create_execution_context(config)
+        else:
+            context = engine.create_execution_context()
+        if context is None:
+            raise BackendError("the engine gives no execution context; is the card's memory full?")
+        sizes = dict.fromkeys(INPUT_NAMES, batch * self._side_px**2 * 3)
+        sizes |= dict.fromkeys(OUTPUT_NAMES, batch * self._classes * 4)
+        lane = _Lane(
+            batch,
+            context,
+            self._cuda.stream(),
+            {name: self._cuda.allocate(size) for name, size in sizes.items()},
+            {name: self._cuda.pinned(size) for name, size in sizes.items()},
+        )
+        for name, address in lane.device.items():
+            context.set_tensor_address(name, address)
+        for name in INPUT_NAMES:
+            if not context.set_input_shape(name, (batch, self._side_px, self._side_px, 3)):
+                raise BackendError(f"the engine takes no {batch} pairs at once, though its sidecar says so")
+        for _ in range(_WARM_UPS):
+            self._enqueue(lane)
+        self._cuda.wait(lane.stream)
+        if not self._is_rtx:
+            self._capture(lane)
+        return lane
+
+    def _capture(self, lane: _Lane) -> None:
+        """Record copies and engine; what the engine sets up when it first runs is done by now."""
+        self._cuda.begin_capture(lane.stream)
+        try:
+            self._enqueue(lane)
+        except BackendError:
+            with suppress(BackendError):  # the first failure is the one to tell of
+                self._cuda.free_graph(self._cuda.end_capture(lane.stream))
+            raise
+        lane.graph = self._cuda.end_capture(lane.stream)
+
+    def _enqueue(self, lane: _Lane) -> None:
+        for name in INPUT_NAMES:
+            self._cuda.upload(lane.device[name], lane.host[name], lane.stream)
+        context = lane.context
+        if not context.execute_async_v3(lane.stream):
+            raise BackendError(f"the engine failed on {lane.batch} pairs; see its message above")
+        for name in OUTPUT_NAMES:
+            self._cuda.download(lane.host[name], lane.device[name], lane.stream)
+
+    def _run_part(self, onset: UInt8Array, apex: UInt8Array) -> tuple[Float32Array, Float32Array]:
+        lane = self._lane(len(onset))
+        for name, crops in zip(INPUT_NAMES, (onset, apex), strict=True):
+            lane.host[name].reshape(crops.shape)[...] = crops
+        if lane.graph is None:
+            self._enqueue(lane)
+        else:
+            self._cuda.launch(lane.graph, lane.stream)
+        self._cuda.wait(lane.stream)
+        found = [lane.host[n].view(np.float32).reshape(lane.batch, self._classes).copy() for n in OUTPUT_NAMES]
+        return found[0], found[1]
