@@ -77,12 +77,12 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Differe
             f"{name}",
             figure,
             np.array(values, dtype=np.float64),
-            np.array(others[name]["samples"][figure], dtype=np.float64),
+            np.array(_samples(others[name])[figure], dtype=np.float64),
         )
         for row in before["rows"]
         if (name := _name(row)) in others
-        for figure, values in row.get("samples", {}).items()
-        if figure in others[name].get("samples", {})
+        for figure, values in _samples(row).items()
+        if figure in _samples(others[name])
     ]
     if not pairs:
         raise UsageError(f"no row of these {before['scenario']} results holds a figure measured several times")
@@ -122,6 +122,12 @@ def _holm(tests: Sequence[float]) -> list[bool]:
             break
         told[place] = True
     return told
+
+
+def _samples(row: Mapping[str, Any]) -> Mapping[str, Sequence[float]]:
+    """Figures that a row holds several times; ``soak`` calls the number of its looks by the same name."""
+    samples = row.get("samples")
+    return samples if isinstance(samples, Mapping) else {}
 
 
 def _name(row: Mapping[str, Any]) -> str:

@@ -87,7 +87,8 @@ def draw_latency(result: dict[str, Any]) -> Figure:
             f"{row['sources']} source(s), {row['fps']:g} frames/s: p50 {_ms(row['p50_ms'])}, p99 {_ms(row['p99_ms'])}"
         )
         _style(axes, f"{told}, {row['dropped']} of {row['captured']} dropped; period {period_ms:.1f} ms (red)")
-        _log_scale(axes.xaxis)
+        axes.set_xscale("log")
+        _plain_ticks(axes.xaxis)
         axes.set_ylabel("% of frames")
     panels[-1].set_xlabel("ms from when a frame was due to when all it brought was written")
     return _signed(figure, result)
@@ -141,8 +142,9 @@ def draw_scaling(result: dict[str, Any]) -> Figure:
         label = f"{named:g} named a minute, {cores} core(s) a process: {held}"
         x, y = [row["cameras"] for row in some], [row["cores"] for row in some]
         fourth.plot(x, y, marker="o", color=_SERIES[number // 2], linestyle=("-", "--")[number % 2], label=label)
-    _log_scale(fourth.xaxis)
-    _log_scale(fourth.yaxis)
+    fourth.set(xscale="log", yscale="log")
+    _plain_ticks(fourth.xaxis)
+    _plain_ticks(fourth.yaxis)
     fourth.set_xlabel("cameras")
     fourth.set_ylabel("cores")
     _style(fourth, f"Modelled need at {sizing[0]['fps']:g} frames/s")
@@ -161,7 +163,8 @@ def _draw_sources(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
         seen = [(row["sources"], row[name]) for row in rows if row[name] is not None]
         axes.plot([n for n, _ in seen], [ms for _, ms in seen], style, color=colour, label=label)
     axes.axhline(period_ms, color=_LIMIT, linewidth=1.0)
-    _log_scale(axes.yaxis)
+    axes.set_yscale("log")
+    _plain_ticks(axes.yaxis)
     axes.set_xticks([row["sources"] for row in rows])
     axes.set_xlabel("sources")
     axes.set_ylabel("latency, ms")
@@ -192,15 +195,14 @@ def _style(axes: Axes, title: str) -> None:
     axes.grid(color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8, colors=_MUTED)
-    axes.xaxis.label.set_size(8.5)
-    axes.yaxis.label.set_size(8.5)
+    axes.xaxis.label.set_fontsize(8.5)
+    axes.yaxis.label.set_fontsize(8.5)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 
 
-def _log_scale(axis: Axis) -> None:
-    """Ticks at 1, 2 and 5, in plain numbers."""
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+def _plain_ticks(axis: Axis) -> None:
+    """On a logarithmic axis: at 1, 2 and 5, in plain numbers."""
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())

@@ -70,15 +70,17 @@ def measure_service(clip: Path, fps: float, frame_count: int, warm_up: int, reco
                 wall_s.append(time.perf_counter() - wall_began_s)
                 faces += len(observed.faces) if frame.index >= warm_up else 0
                 picture = f"{frame.pixels.shape[1]}x{frame.pixels.shape[0]}"
-    counted = [np.array(values[warm_up:], dtype=np.float64) for values in (decode_s, analysis_s, naming_s, wall_s)]
-    return Service(*counted, faces / max(len(counted[0]), 1), picture)
+    decode, analysis, naming, wall = (
+        np.array(times_s[warm_up:], dtype=np.float64) for times_s in (decode_s, analysis_s, naming_s, wall_s)
+    )
+    return Service(decode, analysis, naming, wall, faces / max(len(decode), 1), picture)
 
 
 def joined(passes: list[Service]) -> Service:
     """Several passes over one clip, one after the other."""
-    times = (
+    decode_s, analysis_s, naming_s, wall_s = (
         np.concatenate([getattr(one, times_s) for one in passes])
         for times_s in ("decode_s", "analysis_s", "naming_s", "wall_s")
     )
     faces = float(np.mean([one.faces_per_frame for one in passes]))
-    return Service(*times, faces, passes[0].picture)
+    return Service(decode_s, analysis_s, naming_s, wall_s, faces, passes[0].picture)
