@@ -45,7 +45,7 @@ def scaling_rows() -> list[dict[str, Any]]:
         {"what": "growth", "axis": "faces", **growth, "decode_ms_per_face": 0.0, "decode_interval": [-0.1, 0.1]}
     )
     for sources in (1, 2, 3):
-        told = dict.fromkeys(("p50_ms", "modelled_p50_ms"), 5.0 * sources)
+        told: dict[str, Any] = dict.fromkeys(("p50_ms", "modelled_p50_ms"), 5.0 * sources)
         told |= dict.fromkeys(("p99_ms", "modelled_p99_ms"), 8.0 * sources if sources < 3 else None)
         rows.append({"what": "live", "axis": "sources", "sources": sources, "fps": 30.0, **told, "holds": sources < 3})
     sized = [(1, 3, 34), (2, 0, None)]
