@@ -23,6 +23,7 @@ from tsfmicro.benchmarks.provenance import digest_of
 from tsfmicro.benchmarks.spotting import commands as spotting_commands
 from tsfmicro.benchmarks.spotting.page import spotting_figures
 from tsfmicro.benchmarks.stages import run_stages
+from tsfmicro.benchmarks.training_page import training_figures
 from tsfmicro.bundle import WEIGHTS_FILE, default_bundle_path, read_bundle
 from tsfmicro.errors import BackendError, UsageError
 from tsfmicro.models.config import SIZES
@@ -232,6 +233,17 @@ def plots(
         typer.echo(f"drew {path}")
     for scenario in missing:
         Console(stderr=True).print(f"no picture of {scenario}: {results / scenario}.json is not there", soft_wrap=True)
+
+
+@app.command(epilog="Example:\n\n    tsf-bench training-page")
+def training_page(
+    document: Annotated[Path, typer.Argument(help="Document with the marks of the figures.")] = Path(
+        "docs/training.md"
+    ),
+    results: Annotated[Path, typer.Option(help="Folder of committed results.")] = Path("benchmarks/results"),
+) -> None:
+    """Write the figures of the training page from the committed results."""
+    _fill(document, training_figures(results))
 
 
 @app.command(epilog="Example:\n\n    tsf-bench export-page")

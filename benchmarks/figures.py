@@ -26,7 +26,7 @@ def figures(results: Path, manifest: Manifest) -> str:
         UsageError: a result is missing or not of schema ``tsf.bench/1``.
     """
     event, stages = read_result(results / "event.json"), read_result(results / "stages.json")
-    alone = _read(results / "portrait_only.json", "tsf-train evaluate")
+    alone = read_json(results / "portrait_only.json", "tsf-train evaluate")
     lines = [
         "Recognition, people never seen in training, synthetic pairs from true key frames (the bundle's manifest):",
         "",
@@ -58,19 +58,29 @@ def with_figures(text: str, block: str) -> str:
     return f"{head}{BEGIN}\n{block}\n{END}{tail}"
 
 
-def read_result(path: Path) -> dict[str, Any]:
+def read_result(path: Path, command: str = "", schema: str = SCHEMA_ID) -> dict[str, Any]:
     """A committed result.
 
+    Args:
+        path: of the file.
+        command: that writes it; by default the scenario of ``tsf-bench`` that its name begins with.
+        schema: that it must be of.
+
     Raises:
-        UsageError: it is missing or not of schema ``tsf.bench/1``.
+        UsageError: it is missing or of another schema.
     """
-    record = _read(path, f"tsf-bench {path.stem.partition('_')[0]}")
-    if record.get("schema") != SCHEMA_ID:
-        raise UsageError(f"{path} has schema {record.get('schema')!r}; expected {SCHEMA_ID!r}")
+    record = read_json(path, command or f"tsf-bench {path.stem.partition('_')[0]}")
+    if record.get("schema") != schema:
+        raise UsageError(f"{path} has schema {record.get('schema')!r}; expected {schema!r}")
     return record
 
 
-def _read(path: Path, command: str) -> dict[str, Any]:
+def read_json(path: Path, command: str) -> dict[str, Any]:
+    """A committed result of any schema, which ``command`` writes.
+
+    Raises:
+        UsageError: it is missing or damaged.
+    """
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -10,6 +10,8 @@ from tsfmicro.realtime.ledger import Ledger
 from tsfmicro.values import Interval, Moment, Recognition
 
 SCHEMA_ID = "tsf.event/1"
+SAME_MOVEMENT = "same_movement"
+"""Rejection: another event of this face tells of the same movement, more clearly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,11 @@ class MeRejected:
     """The numbers behind the reasons."""
     confidence: float | None = None
     """As in ``MeEnd``."""
+
+    @property
+    def told_by_another(self) -> bool:
+        """True where another event tells of this movement: several parts of a face take part in one."""
+        return SAME_MOVEMENT in self.reasons
 
 
 @dataclass(frozen=True, slots=True)

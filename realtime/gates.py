@@ -15,6 +15,7 @@ import numpy as np
 
 from tsfmicro.motion import Displacement
 from tsfmicro.realtime.confidence import Scorer, features_of, shipped_scorer
+from tsfmicro.realtime.events import SAME_MOVEMENT
 from tsfmicro.realtime.samples import FaceSample
 from tsfmicro.realtime.spot import Finished
 
@@ -115,7 +116,7 @@ def examine(finished: Finished, onset_to_apex: Displacement, spec: GateSpec) -> 
     light_step = _light_step(inside)
     overlap = max(s.overlap for s in inside)
     checks = {
-        "same_movement": finished.overshadowed,
+        SAME_MOVEMENT: finished.overshadowed,
         "no_return": not finished.returned,
         "slow_onset": interval.onset_phase_s > spec.max_onset_phase_s + 1e-6,
         "too_long": interval.duration_s > spec.max_duration_s + 1e-6,

@@ -3,7 +3,8 @@
 Causal and in seconds. The difference is displacement: where each facial region is against where it was, the head's own
 motion taken out (:mod:`tsfmicro.realtime.trajectory`). Three things are read off it:
 
-* *score*: how far each region moved within 0.17 s, as a robust z-score over the past seconds. For whoever watches;
+* *score*: how far each region moved within 0.17 s, as a robust z-score over the past seconds. It tells early that
+  something moves; what it is, only the apex tells;
 * *prominence*: how far a region stood out, 0.1 s ago, over the straight line between where it was before and where it
   is now: a matched filter for "there and back". What drifts, a head that turns or a slow expression, has none. A
   region that stood out more than its own recent past allows, and moved no further since, has an apex there;
@@ -11,9 +12,9 @@ motion taken out (:mod:`tsfmicro.realtime.trajectory`). Three things are read of
 
 ::
 
-    onset    apex   confirmed    offset   settled
-    |--------|------|------------|--------|
-              <0.1 s>
+    onset  started  apex   confirmed    offset   settled
+    |------|--------|------|------------|--------|
+                     <0.1 s>
 
 Brows, the middle of the face and the mouth are watched apart: a mouth that talks must not hide a brow.
 """
@@ -58,6 +59,8 @@ class SpotSpec:
     """A new face is only watched for this long before anything is said of it."""
     threshold: float = 1.5
     """Robust z-score of a region's prominence that makes a candidate."""
+    start_score: float = 3.0
+    """Robust z-score of a region's movement within ``lag_s`` that is told at once."""
     noise_floor_percent_iod: float = 0.15
     """Added to the baseline's spread, so that a perfectly still face does not trigger on nothing."""
     apex_confirm_s: float = 0.10
@@ -81,7 +84,7 @@ class SpotSpec:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A region stood out."""
+    """A region moves; told early where the movement is quick, at its confirmed apex at the latest."""
 
     candidate: int
     at: Moment
@@ -146,6 +149,16 @@ class Finished:
 Signal: TypeAlias = Started | ApexConfirmed | Finished
 
 
+@dataclass(frozen=True, slots=True)
+class _Alert:
+    """A movement that was told of before its apex is known."""
+
+    number: int
+    region: int
+    at: Moment
+    score: float
+
+
 @dataclass(slots=True, eq=False)
 class _Candidate:
     number: int
@@ -175,6 +188,9 @@ class FaceSpotter:
         self._moves = RobustBaseline(len(REGIONS), spec.baseline_s)
         self._usual = RobustBaseline(len(REGIONS), spec.baseline_s)
         self._open: list[_Candidate] = []
+        self._alert: _Alert | None = None
+        self._armed = False
+        """True once the last movement that was told of is over."""
         self._candidates = 0
         self._last_apex_s = [-np.inf] * len(_GROUPS)
         self._looked_s = -np.inf
@@ -191,7 +207,7 @@ class FaceSpotter:
     @property
     def active(self) -> bool:
         """True while a movement is going on that may become an event."""
-        return bool(self._open) or self.score >= self._spec.threshold
+        return bool(self._open) or self._alert is not None or self.score >= self._spec.threshold
 
     def push(self, sample: FaceSample) -> list[Signal]:
         """Take the next sample of this face.
@@ -211,28 +227,72 @@ class FaceSpotter:
             self._places.popleft()
         times_s = np.array([s.moment.t_s for s in self._samples])
         places = np.stack(self._places)
-        self._update_score(times_s, places)
-        signals = self._new_apexes(times_s, smoothed(places))
+        signals = self._maybe_alert(self._update_score(times_s, places))
+        signals += self._new_apexes(times_s, smoothed(places))
+        signals += self._drop_alert(times_s, places, ended=False)
         if self._open:
             signals += self._close(times_s, smoothed(places), ended=False)
         return signals
 
     def flush(self) -> list[Signal]:
         """End the face: a movement that is still going on is finished as it stands."""
-        if not self._open:
+        if not self._open and self._alert is None:
             return []
-        times_s = np.array([s.moment.t_s for s in self._samples])
-        return self._close(times_s, smoothed(np.stack(self._places)), ended=True)
+        times_s, places = np.array([s.moment.t_s for s in self._samples]), np.stack(self._places)
+        signals = self._drop_alert(times_s, places, ended=True)
+        return signals + self._close(times_s, smoothed(places), ended=True)
 
-    def _update_score(self, times_s: Float64Array, places: Float64Array) -> None:
-        """How far every region moved within a lag, against what is usual."""
+    def _update_score(self, times_s: Float64Array, places: Float64Array) -> int | None:
+        """How far every region moved within a lag, against what is usual; the strongest, None while it is too early."""
         earlier_s = times_s[-1] - self._spec.lag_s
         if earlier_s < times_s[0] - 1e-6:
-            return
+            return None
         away = places[-1] - places_at(times_s, places, earlier_s)
         moved = np.hypot(away[:, 0], away[:, 1])
-        self.score = float(self._moves.scores(moved, self._spec.noise_floor_percent_iod).max())
+        scores = self._moves.scores(moved, self._spec.noise_floor_percent_iod)
+        self.score = float(scores.max())
         self._moves.add(float(times_s[-1]), moved)
+        return int(scores.argmax())
+
+    def _maybe_alert(self, strongest: int | None) -> list[Signal]:
+        """Tell of a quick movement at once; one at a time, and none while one that was told of goes on."""
+        now = self._samples[-1].moment
+        known = self._began_s is not None and now.t_s - self._began_s >= self._spec.calibration_s
+        if self.score < self._spec.start_score:
+            self._armed = not self._open and self._alert is None
+            return []
+        if strongest is None or not known or not self._armed or self._alert is not None or self._open:
+            return []
+        self._armed = False
+        self._candidates += 1
+        self._alert = _Alert(self._candidates, strongest, now, self.score)
+        return [Started(self._alert.number, now, self.score, REGIONS[strongest])]
+
+    def _drop_alert(self, times_s: Float64Array, places: Float64Array, *, ended: bool) -> list[Signal]:
+        """Close a movement that was told of and had no apex within the time of a rise: it did not return."""
+        alert = self._alert
+        if alert is None or not (ended or times_s[-1] - alert.at.t_s > self._spec.max_rise_s):
+            return []
+        self._alert = None
+        first = int(np.searchsorted(times_s, alert.at.t_s - self._spec.lag_s - 1e-9))
+        since = places[first:] - places[first]
+        traces = np.hypot(since[..., 0], since[..., 1])
+        samples = tuple(self._samples)[first:]
+        begins = next(i for i, sample in enumerate(samples) if sample.moment == alert.at)
+        apex = begins + int(traces[begins:, alert.region].argmax())
+        return [
+            Finished(
+                candidate=alert.number,
+                interval=Interval(alert.at, samples[apex].moment, samples[-1].moment),
+                region=REGIONS[alert.region],
+                magnitude=float(traces[apex, alert.region]),
+                score=alert.score,
+                returned=False,
+                samples=samples,
+                traces=traces,
+                confirmed=samples[-1].moment,
+            )
+        ]
 
     def _new_apexes(self, times_s: Float64Array, places: Float64Array) -> list[Signal]:
         """Hold every sample for an apex once it is old enough to be confirmed."""
@@ -270,20 +330,21 @@ class FaceSpotter:
         trace = places[:, region] @ direction
         if trace[index] < trace[near].max() - 1e-12:
             return []
-        candidate = _Candidate(self._candidates + 1, region, group, float(scores[region]), direction, apex_s)
+        alert = self._alert
+        number = self._candidates + 1 if alert is None else alert.number
+        candidate = _Candidate(number, region, group, float(scores[region]), direction, apex_s)
         course = self._course(candidate, times_s, places)[0]
         # The feet of a movement stand out too, the other way: there nothing rose before, or nothing falls after.
         if course.rise < _ROSE * np.hypot(*stood_out[region]) or course.fall < _FELL * course.rise:
             return []
         self._last_apex_s[group] = apex_s
-        self._candidates += 1
+        self._candidates = max(self._candidates, number)
         self._open.append(candidate)
         onset = self._sample_near(min(course.onset_s, apex_s)).moment
         now = self._samples[-1].moment
-        return [
-            Started(candidate.number, now, candidate.score, REGIONS[region]),
-            ApexConfirmed(candidate.number, onset, self._samples[index].moment, now),
-        ]
+        confirmed = ApexConfirmed(number, onset, self._samples[index].moment, now)
+        self._alert = None
+        return [Started(number, now, candidate.score, REGIONS[region]), confirmed] if alert is None else [confirmed]
 
     def _course(
         self, candidate: _Candidate, times_s: Float64Array, places: Float64Array

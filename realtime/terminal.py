@@ -16,7 +16,7 @@ from tsfmicro.realtime.pipeline import Step
 from tsfmicro.realtime.session import Summary
 from tsfmicro.realtime.sources import Source
 from tsfmicro.realtime.stage_clock import PERCENTILES
-from tsfmicro.realtime.viewers import event_caption
+from tsfmicro.realtime.viewers import event_caption, movements
 from tsfmicro.synthetic.timecourse import TrueEvent
 
 _MAX_ROWS = 40
@@ -78,7 +78,8 @@ class NoticeSink:
 def print_summary(console: Console, summary: Summary) -> None:
     """The table of events and a line of totals."""
     found = [event for event in summary.events if isinstance(event, MeEnd)]
-    rejected = [event for event in summary.events if isinstance(event, MeRejected)]
+    told = sum(isinstance(event, MeRejected) for event in summary.events)
+    rejected = [event for event in movements(summary.events) if isinstance(event, MeRejected)]
     if found:
         console.print(_events_table(found))
     tally = summary.tally
@@ -94,7 +95,7 @@ def print_summary(console: Console, summary: Summary) -> None:
             for reason in event.reasons:
                 reasons[reason] = reasons.get(reason, 0) + 1
         listed = ", ".join(f"{name} {n}" for name, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
-        which = "rejected" if len(rejected) == tally.rejected else f"the last {len(rejected)} rejected"
+        which = "rejected" if told == tally.rejected else f"the last {told} rejected"
         console.print(f"{which} for: {listed}")
 
 

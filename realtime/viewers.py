@@ -34,6 +34,12 @@ class Viewer(Protocol):
         """Write out and release. May be called twice."""
 
 
+def movements(events: Sequence[Event]) -> list[MeEnd | MeRejected]:
+    """What is to be seen of these events: every movement once."""
+    over = [event for event in events if isinstance(event, MeEnd | MeRejected)]
+    return [event for event in over if isinstance(event, MeEnd) or not event.told_by_another]
+
+
 def event_caption(event: MeEnd | MeRejected) -> str:
     """One line for a person to read: label and probability, the doubt, or the reason of a rejection."""
     if isinstance(event, MeRejected):
@@ -110,7 +116,7 @@ class HindsightVideo:
         self._writer.close()
 
     def _learn(self, events: Sequence[Event]) -> None:
-        self._known.extend(event for event in events if isinstance(event, MeEnd | MeRejected))
+        self._known.extend(movements(events))
 
     def _write(self, step: Step) -> None:
         t_s = step.frame.t_s
@@ -121,11 +127,17 @@ class HindsightVideo:
         self._writer.write(draw(step.frame.pixels, marks, footer_of(step.frame)), t_s)
 
     def _mark(self, face: FaceView, t_s: float) -> FaceMark:
-        for event in reversed(self._known):  # the latest that has begun: a held label makes room for the next event
-            interval = event.interval
-            if event.face_id == face.face_id and interval.onset.t_s <= t_s <= interval.offset.t_s + LABEL_HOLD_S:
-                return self._traces.mark(face, _state(event, t_s), f"{event_caption(event)}{_phase(event, t_s)}")
-        return self._traces.mark(face, "idle", f"face {face.face_id}")
+        # The latest that has begun, so that a held label makes room for the next; what was found before what was not.
+        begun = [
+            event
+            for event in reversed(self._known)
+            if event.face_id == face.face_id
+            and event.interval.onset.t_s <= t_s <= event.interval.offset.t_s + LABEL_HOLD_S
+        ]
+        if not begun:
+            return self._traces.mark(face, "idle", f"face {face.face_id}")
+        event = next((event for event in begun if isinstance(event, MeEnd)), begun[0])
+        return self._traces.mark(face, _state(event, t_s), f"{event_caption(event)}{_phase(event, t_s)}")
 
 
 def _state(event: MeEnd | MeRejected, t_s: float) -> MarkState:
@@ -181,9 +193,7 @@ class TimelineViewer:
         """Nothing is held open."""
 
     def _learn(self, events: Sequence[Event]) -> None:
-        for event in events:
-            if isinstance(event, MeEnd | MeRejected):
-                self._spans.append(_span(event))
+        self._spans += [_span(event) for event in movements(events)]
 
 
 def _span(event: MeEnd | MeRejected) -> Span:

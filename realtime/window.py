@@ -12,7 +12,7 @@ import numpy as np
 from tsfmicro.realtime.events import Event, MeEnd, MeRejected
 from tsfmicro.realtime.overlay import MarkState, draw
 from tsfmicro.realtime.pipeline import FaceView, Step
-from tsfmicro.realtime.viewers import LABEL_HOLD_S, ScoreTraces, event_caption, footer_of
+from tsfmicro.realtime.viewers import LABEL_HOLD_S, ScoreTraces, event_caption, footer_of, movements
 
 _QUIT_KEYS = frozenset({ord("q"), 27})
 _PAUSE_KEY = ord(" ")
@@ -66,8 +66,10 @@ class Window:
 
     def finish(self, events: Sequence[Event]) -> None:
         """Remember the latest event of each face."""
-        for event in events:
-            if isinstance(event, MeEnd | MeRejected):
+        for event in movements(events):
+            last = self._last_event.get((event.source, event.face_id))
+            # What was found stays until something later happens.
+            if isinstance(event, MeEnd) or last is None or event.interval.onset.t_s > last.interval.offset.t_s:
                 self._last_event[event.source, event.face_id] = event
 
     def close(self) -> None:

@@ -218,7 +218,7 @@ def test_models_as_json(prompt: Prompt) -> None:
     assert done.code == 0
     rows = json.loads(done.out)
     assert all(set(row) >= {"model", "size", "fusion", "classes", "parameters", "gmacs"} for row in rows)
-    assert len(rows) == 14 and not any("latency_ms" in row for row in rows)
+    assert len(rows) == 16 and not any("latency_ms" in row for row in rows)
     sizes = {row["size"]: row for row in rows if (row["model"], row["fusion"]) == ("tsfmicro", "late")}
     assert (sizes["base"]["classes"], sizes["base"]["parameters"]) == (5, 12_789_413)
     assert 0 < sizes["small"]["parameters"] < sizes["base"]["parameters"] / 10

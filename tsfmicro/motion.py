@@ -199,7 +199,10 @@ def region_moves(reference: FacePatch, current: FacePatch, spec: AlignSpec) -> F
     followed, found = _followed(reference.grey, current.grey, reference.points_px, current.points_px)
     rigid = _fit_rigid(reference.points_px, followed, found)
     left_over = (followed - apply_transform(rigid, reference.points_px)) * (100.0 / spec.iod_px)
-    return np.asarray(_region_moves(left_over, found) @ np.linalg.inv(rigid[:, :2]).T, dtype=np.float64)
+    # The inverse of a similarity, transposed, is the similarity over its squared scale.
+    return np.asarray(_region_moves(left_over, found) @ rigid[:, :2], dtype=np.float64) / float(
+        rigid[0, 0] ** 2 + rigid[1, 0] ** 2
+    )
 
 
 def _followed(

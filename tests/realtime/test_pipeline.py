@@ -77,6 +77,7 @@ class FakeAnalyzer:
         gates: GateSpec,
         recogniser: Recogniser | None,
         keep: Callable[[Closing], None] | None = None,
+        window_frames: int | None = None,
     ) -> None:
         self.face_id, self.align, self.spot = face_id, align, spot
         self.samples: list[FaceSample] = []

@@ -70,11 +70,12 @@ def test_the_same_movements_are_found_at_every_rate(rate: str) -> None:
 @pytest.mark.parametrize("rate", RATES)
 def test_start_is_early_and_the_apex_told_in_time_at_every_rate(rate: str) -> None:
     period_s = max(np.diff(times_s(rate)))
-    starts = [event for event in events_at(rate) if isinstance(event, MeStart)]
+    starts_s = [event.at.t_s for event in events_at(rate) if isinstance(event, MeStart)]
     apexes = [event for event in events_at(rate) if isinstance(event, MeApex)]
-    for start, apex, true in zip(starts, apexes, (SMILE.course, BROWS.course), strict=True):
-        assert true.onset_s < start.at.t_s < true.apex_s + period_s
-        assert apex.lookahead_s <= 0.10 + period_s + 1e-9
+    for true in (SMILE.course, BROWS.course):
+        assert any(true.onset_s < start_s < true.apex_s for start_s in starts_s)
+    assert len(apexes) >= 2
+    assert all(apex.lookahead_s <= 0.10 + period_s + 1e-9 for apex in apexes)
 
 
 def test_too_slow_a_stream_is_told_and_reports_nothing() -> None:

@@ -82,9 +82,10 @@ def test_start_apex_end_in_order_and_in_place(monkeypatch: pytest.MonkeyPatch, f
     assert isinstance(apex, ApexConfirmed)
     assert isinstance(end, Finished)
     assert start.candidate == apex.candidate == end.candidate == 1
-    assert start.at.t_s == start_s == apex_s
+    assert start.at.t_s == start_s
+    assert truth[0] < start_s < truth[1]  # before the apex, let alone its confirmation
     assert start.region == end.region == "right_brow"
-    assert SPEC.threshold <= start.score == end.score
+    assert start.score >= SPEC.start_score and end.score >= SPEC.threshold
     assert apex.confirmed.t_s == apex_s
     assert end.confirmed.t_s == end_s == end.samples[-1].moment.t_s
     assert abs(apex.apex.t_s - truth[1]) <= 1 / fps + 1e-9
@@ -189,9 +190,45 @@ def test_the_threshold_adapts_to_a_restless_face(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_drift_is_no_movement(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A head that turns carries regions along, ever so far."""
+    """A head that turns carries regions along, ever so far: something moves, but nothing comes back."""
     play(monkeypatch, lambda t_s: 8.0 * max(t_s - 2.0, 0.0) ** 2)
-    assert push_all(FaceSpotter(SPEC, ALIGN), 60.0, 4.0) == []
+    said = [signal for _, signal in push_all(FaceSpotter(SPEC, ALIGN), 60.0, 4.0)]
+    assert [type(signal) for signal in said] == [Started, Finished]
+    assert not said[1].returned  # type: ignore[union-attr]
+
+
+def test_a_slow_movement_is_told_at_its_apex(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too slow to be told from unrest while it rises, clear once it has turned."""
+    play(monkeypatch, movement((2.0, 2.4, 2.8), amplitude=0.9))
+    said = push_all(FaceSpotter(replace(SPEC, start_score=9.0), ALIGN), 60.0, 4.0)
+    assert [type(signal) for _, signal in said] == [Started, ApexConfirmed, Finished]
+    assert said[0][0] == said[1][0]
+
+
+def test_a_movement_that_was_told_of_and_has_no_apex_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rise = movement((2.0, 2.2, 99.0))
+    play(monkeypatch, lambda t_s: rise(min(t_s, 2.2)))
+    spotter = FaceSpotter(SPEC, ALIGN)
+    said = push_all(spotter, 60.0, 6.0)
+    assert [type(signal) for _, signal in said] == [Started, Finished]
+    (start_s, _), (end_s, end) = said
+    assert isinstance(end, Finished) and not end.returned and end.shape is None
+    assert end.candidate == 1 and end.region == "right_brow"
+    assert SPEC.max_rise_s < end_s - start_s <= SPEC.max_rise_s + 2 / 60
+    assert end.magnitude == pytest.approx(3.0, rel=0.1)
+    assert len(end.traces) == len(end.samples) and end.samples[-1].moment == end.confirmed
+    assert not spotter.active
+
+
+@pytest.mark.parametrize("until_s", [2.08, 2.12])
+def test_flush_closes_a_movement_whose_apex_is_not_known(monkeypatch: pytest.MonkeyPatch, until_s: float) -> None:
+    play(monkeypatch, movement((2.0, 2.15, 2.40)))
+    spotter = FaceSpotter(SPEC, ALIGN)
+    ((_, start),) = push_all(spotter, 60.0, until_s)
+    (end,) = spotter.flush()
+    assert isinstance(start, Started) and isinstance(end, Finished)
+    assert (end.candidate, end.returned) == (start.candidate, False)
+    assert spotter.flush() == []
 
 
 def test_a_drift_does_not_hide_a_movement(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.factories import make_frame
 from tsfmicro.realtime import viewers
-from tsfmicro.realtime.events import Event, FaceNew, MeEnd, MeRejected
+from tsfmicro.realtime.events import SAME_MOVEMENT, Event, FaceNew, MeEnd, MeRejected
 from tsfmicro.realtime.overlay import FaceMark
 from tsfmicro.realtime.pipeline import FaceView, Step
 from tsfmicro.realtime.timeline import Span, Trace
@@ -23,6 +23,7 @@ from tsfmicro.realtime.viewers import (
     TimelineViewer,
     event_caption,
     footer_of,
+    movements,
 )
 from tsfmicro.synthetic.timecourse import TimeCourse, TrueEvent
 from tsfmicro.values import Interval, Moment, Recognition, UInt8Array
@@ -196,6 +197,24 @@ def test_a_rejection_is_marked_as_one(drawn: Drawn) -> None:
     assert captions[50] == captions[54] == captions[60] == "rejected: slow onset, head motion"
     assert captions[49] == "face 1"
     assert drawn.marks[54][0].state == "rejected"
+
+
+def test_a_movement_that_another_event_tells_of_is_not_shown_twice(drawn: Drawn) -> None:
+    twin = replace(a_rejection(), reasons=(SAME_MOVEMENT,))
+    video = HindsightVideo("out.mp4", THRESHOLD, LOOKBACK_S)
+    play(video, 120, {65: twin})
+    video.finish([])
+    assert set(drawn.captions().values()) == {"face 1"}
+    assert movements([twin, an_end(), a_rejection()]) == [an_end(), a_rejection()]
+
+
+def test_what_was_found_goes_before_what_was_rejected_at_the_same_time(drawn: Drawn) -> None:
+    video = HindsightVideo("out.mp4", THRESHOLD, LOOKBACK_S)
+    play(video, 120, {65: an_end(), 66: a_rejection()})
+    video.finish([])
+    captions = drawn.captions()
+    assert captions[54] == "happiness 87%  APEX"
+    assert not any("rejected" in caption for caption in captions.values())
 
 
 def test_an_event_marks_only_its_own_face(drawn: Drawn) -> None:
