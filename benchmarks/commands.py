@@ -11,13 +11,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tsfmicro.benchmarks import live_commands, reading
+from tsfmicro.benchmarks import live_commands, reading, scaling_commands
+from tsfmicro.benchmarks.benchmark_page import benchmark_figures
 from tsfmicro.benchmarks.engine_page import engine_figures
 from tsfmicro.benchmarks.event import ClipResult, row_of, run_clips
 from tsfmicro.benchmarks.figures import figures, with_figures
 from tsfmicro.benchmarks.model_page import model_figures
 from tsfmicro.benchmarks.objectives import parse_objective
 from tsfmicro.benchmarks.outcome import Slo, finish
+from tsfmicro.benchmarks.provenance import digest_of
 from tsfmicro.benchmarks.spotting import commands as spotting_commands
 from tsfmicro.benchmarks.spotting.page import spotting_figures
 from tsfmicro.benchmarks.stages import run_stages
@@ -36,6 +38,7 @@ app = typer.Typer(
 
 reading.attach(app)
 live_commands.attach(app)
+scaling_commands.attach(app)
 spotting_commands.attach(app)
 
 
@@ -66,7 +69,7 @@ def event(
     row = row_of(results)
     digest = None if bundle is None else bundle.digest
     settings = {"seeds": seeds, "bundle": digest, "person": "the portrait the demonstration bundle was trained on"}
-    finish(json_file, "event", [row], settings, objectives)
+    finish(json_file, "event", [row], settings, objectives, {"bundle": digest})
 
 
 @app.command(epilog="Example:\n\n    tsf-bench stages demo: --json results.json")
@@ -81,7 +84,8 @@ def stages(
     objectives = [parse_objective(text) for text in slo or []]
     rows = run_stages(source, rounds, max_frames)
     settings = {"source": Path(source).name, "rounds": rounds, "max_frames": max_frames}
-    finish(json_file, "stages", rows, settings, objectives)
+    inputs = {"clips_sha256": {Path(source).name: digest_of(Path(source))}} if Path(source).is_file() else {}
+    finish(json_file, "stages", rows, settings, objectives, inputs)
 
 
 @app.command(epilog="Example:\n\n    tsf-bench models --json benchmarks/results/models.json")
@@ -203,6 +207,32 @@ def model_page(
 ) -> None:
     """Write the table of the model family from the committed results."""
     _fill(document, model_figures(results))
+
+
+@app.command(epilog="Example:\n\n    tsf-bench benchmark-page")
+def benchmark_page(
+    document: Annotated[Path, typer.Argument(help="Document with the marks of the figures.")] = Path(
+        "docs/benchmarks.md"
+    ),
+    results: Annotated[Path, typer.Option(help="Folder of committed results.")] = Path("benchmarks/results"),
+) -> None:
+    """Write the tables of every scenario from the committed results."""
+    _fill(document, benchmark_figures(results, document.parent / "plots"))
+
+
+@app.command(epilog="Example:\n\n    tsf-bench plots --results benchmarks/results --out docs/plots")
+def plots(
+    results: Annotated[Path, typer.Option(help="Folder of committed results.")] = Path("benchmarks/results"),
+    out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("docs/plots"),
+) -> None:
+    """Draw latency, stages and scaling from the committed results."""
+    from tsfmicro.benchmarks.plots import draw_all
+
+    drawn, missing = draw_all(results, out)
+    for path in drawn:
+        typer.echo(f"drew {path}")
+    for scenario in missing:
+        Console(stderr=True).print(f"no picture of {scenario}: {results / scenario}.json is not there", soft_wrap=True)
 
 
 @app.command(epilog="Example:\n\n    tsf-bench training-page")

@@ -21,6 +21,24 @@ _MIN_ROUNDS = 4
 """Fewer on either side cannot reach the level whatever they show."""
 _DRAWS = 2000
 
+_NAMING = (
+    "what",
+    "axis",
+    "clip",
+    "backend",
+    "model",
+    "size",
+    "fusion",
+    "precision",
+    "batch",
+    "sources",
+    "faces_shown",
+    "picture",
+    "fps",
+    "paced",
+)
+"""Figures of a row that were set and not measured."""
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -59,12 +77,12 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Differe
             f"{name}",
             figure,
             np.array(values, dtype=np.float64),
-            np.array(others[name]["samples"][figure], dtype=np.float64),
+            np.array(_samples(others[name])[figure], dtype=np.float64),
         )
         for row in before["rows"]
         if (name := _name(row)) in others
-        for figure, values in row.get("samples", {}).items()
-        if figure in others[name].get("samples", {})
+        for figure, values in _samples(row).items()
+        if figure in _samples(others[name])
     ]
     if not pairs:
         raise UsageError(f"no row of these {before['scenario']} results holds a figure measured several times")
@@ -106,7 +124,13 @@ def _holm(tests: Sequence[float]) -> list[bool]:
     return told
 
 
+def _samples(row: Mapping[str, Any]) -> Mapping[str, Sequence[float]]:
+    """Figures that a row holds several times; ``soak`` calls the number of its looks by the same name."""
+    samples = row.get("samples")
+    return samples if isinstance(samples, Mapping) else {}
+
+
 def _name(row: Mapping[str, Any]) -> str:
     """What a row is about: its words, and the numbers that were set and not measured."""
-    keys = ("what", "clip", "backend", "model", "size", "fusion", "precision", "batch", "sources", "fps", "paced")
-    return " ".join(f"{key}={row[key]}" if key != "what" else str(row[key]) for key in keys if key in row)
+    told = [key for key in _NAMING if key in row]
+    return " ".join(f"{key}={row[key]}" if key != "what" else str(row[key]) for key in told)

@@ -178,5 +178,9 @@ def _row(contender: Contender, eager: Contender, batch: int, threads: int, dista
             "cpu_median": _ratios(contender.cpu_ms, eager.cpu_ms),
         },
         "calls": len(contender.wall_ms),
+        "samples": {
+            "ms": [round(ms, 4) for ms in contender.wall_ms],
+            "ratio": [round(a / b, 4) for a, b in zip(contender.wall_ms, eager.wall_ms, strict=True)],
+        },
         "distance": {name: distance[name] for name in ("max_abs", "rel_l2", "label_flips", "pairs", "nan")},
     }

@@ -66,6 +66,7 @@ def run_training(size: str, batch: int, rounds: int, precision: Precision, devic
             "max": round(max(ratios), 3),
             "median_cpu": round(median(a.cpu_s / b.cpu_s for a, b in zip(plain, ours, strict=True)), 3),
             "rounds": rounds,
+            "samples": {"ratio": [round(ratio, 4) for ratio in ratios]},
         },
     ]
 
@@ -80,6 +81,10 @@ def _row(what: str, batch: int, took: list[_Took]) -> dict[str, Any]:
         "what": what,
         "pairs_per_s": round(batch / median(one.wall_s for one in took), 3),
         "pairs_per_cpu_s": round(batch / median(one.cpu_s for one in took), 3),
+        "samples": {
+            "pairs_per_s": [round(batch / one.wall_s, 4) for one in took],
+            "pairs_per_cpu_s": [round(batch / one.cpu_s, 4) for one in took],
+        },
     }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -17,16 +15,11 @@ from tsfmicro.benchmarks.objectives import parse_objective
 from tsfmicro.benchmarks.offline import run_offline
 from tsfmicro.benchmarks.outcome import Slo, finish
 from tsfmicro.benchmarks.soak import Sample, run_soak
-from tsfmicro.benchmarks.stages import write_demo
 from tsfmicro.benchmarks.streams import run_streams
-from tsfmicro.bundle import default_bundle_path, read_bundle
-from tsfmicro.errors import SourceError, UsageError
-from tsfmicro.realtime.recognise import Recogniser
+from tsfmicro.benchmarks.workload import workload
+from tsfmicro.errors import UsageError
 from tsfmicro.realtime.sources.demo import DEMO_NAME
-from tsfmicro.runners import load
 
-_DEMO_S = 24.0
-_DEMO_FPS = 60.0
 _FOR_A_P99 = 1000
 """Frames of which ten lie beyond."""
 
@@ -66,11 +59,12 @@ def live(
     if warm_up >= duration:
         raise UsageError(f"--warm-up is {warm_up:g} s of {duration:g} s; nothing would be counted")
     console, rows = Console(stderr=True), list[dict[str, Any]]()
-    with _files(clips) as files, _recogniser(spot_only) as recogniser:
+    with workload(clips, spot_only) as work:
         for rate in fps or [30.0, 60.0, 120.0, 200.0]:
-            rows.append(run_live(files, rate, duration, warm_up, recogniser))
+            rows.append(run_live(work.files, rate, duration, warm_up, work.recogniser))
             console.print(f"{rate:g} frames/s: {rows[-1]['dropped']} dropped, {rows[-1]['late']} late")
-    finish(json_file, "live", rows, {"clips": _names(clips), "spot_only": spot_only}, objectives)
+        settings, inputs = {"clips": list(work.names), "spot_only": spot_only}, work.inputs
+    finish(json_file, "live", rows, settings, objectives, inputs)
 
 
 def streams(
@@ -88,11 +82,12 @@ def streams(
     if (duration - warm_up) * fps < _FOR_A_P99:
         raise UsageError(f"{duration - warm_up:g} s at {fps:g} frames/s are too few frames for a p99; raise --duration")
     console, rows = Console(stderr=True), list[dict[str, Any]]()
-    with _files([clip]) as files, _recogniser(spot_only) as recogniser:
-        for row in run_streams(files[0], fps, duration, warm_up, repeats, recogniser):
+    with workload([clip], spot_only) as work:
+        for row in run_streams(work.files[0], fps, duration, warm_up, repeats, work.recogniser):
             rows.append(row)
             console.print(f"{row['sources']} sources: {'hold' if row['holds'] else 'too many'}")
-    finish(json_file, "streams", rows, {"clip": _names([clip])[0], "spot_only": spot_only}, objectives)
+        settings, inputs = {"clip": work.names[0], "spot_only": spot_only}, work.inputs
+    finish(json_file, "streams", rows, settings, objectives, inputs)
 
 
 def offline(
@@ -104,9 +99,10 @@ def offline(
 ) -> None:
     """Time recordings from the file to the last event, as fast as they can be read."""
     objectives = [parse_objective(text) for text in slo or []]
-    with _files(clips) as files, _recogniser(spot_only) as recogniser:
-        rows = run_offline(files, rounds, recogniser)
-    finish(json_file, "offline", rows, {"clips": _names(clips), "spot_only": spot_only}, objectives)
+    with workload(clips, spot_only) as work:
+        rows = run_offline(work.files, rounds, work.recogniser)
+        settings, inputs = {"clips": list(work.names), "spot_only": spot_only}, work.inputs
+    finish(json_file, "offline", rows, settings, objectives, inputs)
 
 
 def coldstart(
@@ -117,9 +113,10 @@ def coldstart(
 ) -> None:
     """Time what a user waits for: from the start of the process to the first face."""
     objectives = [parse_objective(text) for text in slo or []]
-    with _files([clip]) as files:
-        rows = run_coldstart(files[0], rounds)
-    finish(json_file, "coldstart", rows, {"clip": _names([clip])[0], "rounds": rounds}, objectives)
+    with workload([clip], spot_only=False) as work:  # the timed processes load the same bundle for themselves
+        rows = run_coldstart(work.files[0], rounds)
+        settings, inputs = {"clip": work.names[0], "rounds": rounds}, work.inputs
+    finish(json_file, "coldstart", rows, settings, objectives, inputs)
 
 
 def soak(
@@ -139,32 +136,8 @@ def soak(
     def tell(sample: Sample) -> None:
         console.print(f"{sample.t_s:6.0f} s  {sample.rss_mib:7.1f} MiB  {sample.threads} threads", end="\r")
 
-    with _files(clips) as files, _recogniser(spot_only) as recogniser, TemporaryDirectory() as folder:
+    with workload(clips, spot_only) as work, TemporaryDirectory() as folder:
         events = Path(folder) / "events.jsonl"
-        rows = run_soak(files, fps, minutes * 60, not unpaced, recogniser, events, every, tell)
-    finish(json_file, "soak", rows, {"clips": _names(clips), "spot_only": spot_only}, objectives)
-
-
-@contextmanager
-def _files(names: list[str] | None) -> Iterator[list[Path]]:
-    """The clips as files; ``demo:`` is written to one first, so that there is something to decode."""
-    with TemporaryDirectory() as folder:
-        demo = Path(folder) / "demo.mp4"
-        files = [demo if name == DEMO_NAME else Path(name) for name in names or [DEMO_NAME]]
-        missing = [file for file in files if file != demo and not file.is_file()]
-        if missing:
-            raise SourceError(f"{missing[0]} is no file; expected a video file, or demo:")
-        if demo in files:
-            write_demo(demo, round(_DEMO_S * _DEMO_FPS))
-        yield files
-
-
-@contextmanager
-def _recogniser(spot_only: bool) -> Iterator[Recogniser | None]:
-    bundle = None if spot_only else read_bundle(default_bundle_path())
-    with nullcontext() if bundle is None else load(bundle) as runner:
-        yield None if bundle is None or runner is None else Recogniser(runner, bundle.manifest.calibration)
-
-
-def _names(clips: list[str] | None) -> list[str]:
-    return [Path(name).name for name in clips or [DEMO_NAME]]
+        rows = run_soak(work.files, fps, minutes * 60, not unpaced, work.recogniser, events, every, tell)
+        settings, inputs = {"clips": list(work.names), "spot_only": spot_only}, work.inputs
+    finish(json_file, "soak", rows, settings, objectives, inputs)

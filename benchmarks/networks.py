@@ -48,6 +48,7 @@ class _Contender:
             "what": self.name,
             "median_s": round(median(self.wall_s), 4),
             "median_cpu_s": round(median(self.cpu_s), 4),
+            "samples": {"s": _rounded(self.wall_s), "cpu_s": _rounded(self.cpu_s)},
         }
 
 
@@ -84,5 +85,10 @@ def run_step(size: str, batch: int, rounds: int, threads: int) -> list[dict[str,
             "max": round(max(ratios), 3),
             "median_cpu": round(median(cpu_ratios), 3),
             "rounds": rounds,
+            "samples": {"ratio": _rounded(ratios), "cpu_ratio": _rounded(cpu_ratios)},
         },
     ]
+
+
+def _rounded(values: list[float]) -> list[float]:
+    return [round(value, 5) for value in values]

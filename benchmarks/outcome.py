@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,8 +27,13 @@ def finish(
     rows: Sequence[dict[str, Any]],
     settings: dict[str, Any],
     objectives: Sequence[Objective],
+    inputs: Mapping[str, Any] | None = None,
 ) -> None:
-    """Show, record, and only then hold the result to its objectives: a miss loses nothing."""
+    """Show, record, and only then hold the result to its objectives: a miss loses nothing.
+
+    Args:
+        inputs: see :func:`~tsfmicro.benchmarks.provenance.provenance`.
+    """
     table = Table("what", "value", title=scenario, title_justify="left")
     for row in rows:
         for name, value in row.items():
@@ -37,5 +42,5 @@ def finish(
         table.add_section()
     Console().print(table)
     if path is not None:
-        write_result(path, scenario, rows, settings)
+        write_result(path, scenario, rows, settings, inputs)
     require_met(objectives, rows)

@@ -2,40 +2,54 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 import platform
 import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from tsfmicro import __version__
+from tsfmicro.benchmarks.machine import machine
 from tsfmicro.errors import UsageError
 
 SCHEMA_ID = "tsf.bench/1"
 _PACKAGES = ("numpy", "opencv-contrib-python", "mediapipe", "onnxruntime", "av", "scikit-image", "torch", "openvino")
 
 
-def provenance() -> dict[str, Any]:
-    """Machine, versions and revision; no path and no host name."""
+def provenance(inputs: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Machine, versions, revision and inputs; no path and no host name.
+
+    Args:
+        inputs: digests of what was measured on, by what it is: clips, bundle.
+    """
     return {
         "tsfmicro": __version__,
         "commit": _git("describe", "--always", "--dirty", "--abbrev=12"),
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu_name(),
-        "cpus": os.cpu_count(),
-        "load_average_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        **machine(),
         "packages": {name: _version(name) for name in _PACKAGES},
+        "inputs": dict(inputs or {}),
     }
 
 
-def write_result(path: Path, scenario: str, rows: Sequence[dict[str, Any]], settings: dict[str, Any]) -> None:
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_result(
+    path: Path,
+    scenario: str,
+    rows: Sequence[dict[str, Any]],
+    settings: dict[str, Any],
+    inputs: Mapping[str, Any] | None = None,
+) -> None:
     """Write one result file of schema ``tsf.bench/1``.
 
     Raises:
@@ -45,7 +59,7 @@ def write_result(path: Path, scenario: str, rows: Sequence[dict[str, Any]], sett
         "schema": SCHEMA_ID,
         "scenario": scenario,
         "settings": settings,
-        "provenance": provenance(),
+        "provenance": provenance(inputs),
         "rows": list(rows),
     }
     try:
@@ -62,14 +76,6 @@ def _git(*words: str) -> str | None:
     except FileNotFoundError:
         return None
     return found.stdout.strip() or None
-
-
-def _cpu_name() -> str:
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or "unknown"
 
 
 def _version(package: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,21 @@ from rich.table import Table
 
 from tsfmicro.benchmarks.compare import Difference, compare
 from tsfmicro.benchmarks.figures import read_result
+
+_CIRCUMSTANCES = (
+    "cpu",
+    "cpus_usable",
+    "cpu_limit",
+    "cpu_governor",
+    "memory_limit_mib",
+    "kernel",
+    "threads",
+    "gpus",
+    "python",
+    "packages",
+    "inputs",
+)
+"""Of a provenance: what changes a figure without a change of the code."""
 
 
 def attach(app: typer.Typer) -> None:
@@ -35,13 +51,22 @@ def read(
 ) -> None:
     """Measure, and keep the record."""
     if two is not None:
-        differences = compare(read_result(two[0]), read_result(two[1]))
+        before, after = read_result(two[0]), read_result(two[1])
+        differences = compare(before, after)
         Console().print(_table(differences))
         Console(stderr=True).print(_note(differences), soft_wrap=True)
+        unlike = circumstances(before["provenance"], after["provenance"])
+        if unlike:
+            Console(stderr=True).print(f"they were measured with a different {', '.join(unlike)}", soft_wrap=True)
     if markdown is not None:
         typer.echo(as_markdown(read_result(markdown)))
     if context.invoked_subcommand is None and two is None and markdown is None:
         typer.echo(context.get_help())
+
+
+def circumstances(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What of the circumstances differs between two provenances; what either does not tell is left out."""
+    return [key for key in _CIRCUMSTANCES if key in before and key in after and before[key] != after[key]]
 
 
 def as_markdown(record: dict[str, Any]) -> str:

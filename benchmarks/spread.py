@@ -13,7 +13,8 @@ PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 _MIN_BEYOND = 10
 """Values that must lie beyond a percentile before it is told."""
 _Z_95 = 1.96
-_HISTOGRAM_GROWTH = 1.25
+HISTOGRAM_GROWTH = 1.25
+"""Upper edge of a bucket over its lower one."""
 
 
 def percentiles(values: Sequence[float], unit: str) -> dict[str, Any]:
@@ -40,11 +41,11 @@ def percentiles(values: Sequence[float], unit: str) -> dict[str, Any]:
 def histogram(values: Sequence[float]) -> list[list[float]]:
     """[upper edge, count] of buckets that grow by a quarter, from the first to the last that holds anything."""
     positive = [max(value, 1e-3) for value in values]
-    places = [math.ceil(math.log(value, _HISTOGRAM_GROWTH)) for value in positive]
+    places = [math.ceil(math.log(value, HISTOGRAM_GROWTH)) for value in positive]
     if not places:
         return []
     counts = np.bincount(np.array(places) - min(places))
-    return [[_rounded(_HISTOGRAM_GROWTH ** (min(places) + i)), int(count)] for i, count in enumerate(counts)]
+    return [[_rounded(HISTOGRAM_GROWTH ** (min(places) + i)), int(count)] for i, count in enumerate(counts)]
 
 
 def slope(times: Sequence[float], values: Sequence[float]) -> tuple[float, float, float]:

@@ -43,15 +43,16 @@ def run_streams(
         rows: list[dict[str, Any]] = []
         for _ in range(repeats):
             rows.append(measure([clip] * number, fps, duration_s, warm_up_s, recogniser))
-            if not _holds(rows[-1]):
+            if not holds(rows[-1]):
                 break
-        worst = max(rows, key=lambda row: (not _holds(row), row["p99_ms"] or 0.0))
-        yield {**worst, "holds": _holds(worst), "repeats": len(rows)}
-        if not _holds(worst):
+        worst = max(rows, key=lambda row: (not holds(row), row["p99_ms"] or 0.0))
+        yield {**worst, "holds": holds(worst), "repeats": len(rows)}
+        if not holds(worst):
             return
 
 
-def _holds(row: dict[str, Any]) -> bool:
+def holds(row: dict[str, Any]) -> bool:
+    """The rule above, of a row of scenario ``live``; false where too little was seen for a p99."""
     p99_ms = row["p99_ms"]
     in_time = p99_ms is not None and p99_ms <= 1e3 / row["fps"]
     return in_time and row["dropped"] <= _MAX_DROPPED * max(row["captured"], 1)

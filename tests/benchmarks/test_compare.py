@@ -67,6 +67,7 @@ def test_rows_are_matched_by_what_they_are_about() -> None:
         ({"scenario": "live"}, "differ in scenario"),
         ({"settings": {"rounds": 1}}, "differ in settings"),
         ({"rows": [{"what": "path", "p50_ms": 3.0}]}, "several times"),
+        ({"rows": [{"what": "path", "samples": 240}]}, "several times"),  # as soak counts its looks
     ],
 )
 def test_unlike_is_not_compared(other: dict[str, Any], says: str) -> None:

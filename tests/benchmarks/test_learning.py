@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.running import Prompt
 
 
@@ -18,6 +20,10 @@ def test_both_loops_and_their_ratio_are_recorded(prompt: Prompt, tmp_path: Path)
     # One round, so the ratio is that of the two rates.
     assert abs(ours["pairs_per_cpu_s"] / plain["pairs_per_cpu_s"] - ratio["median_cpu"]) < 0.02 * ratio["median_cpu"]
     assert abs(ours["pairs_per_s"] / plain["pairs_per_s"] - ratio["median"]) < 0.02 * ratio["median"]
+    assert [row["samples"].keys() for row in (plain, ours, ratio)] == [{"pairs_per_s", "pairs_per_cpu_s"}] * 2 + [
+        {"ratio"}
+    ]
+    assert ours["samples"]["pairs_per_s"] == [pytest.approx(ours["pairs_per_s"], abs=1e-3)]  # one round
 
 
 def test_a_precision_that_does_not_exist_is_refused(prompt: Prompt) -> None:

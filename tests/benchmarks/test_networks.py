@@ -16,6 +16,7 @@ pytest.importorskip("torch")
 import torch
 
 from tsfmicro.benchmarks import commands, networks
+from tsfmicro.benchmarks.compare import compare
 from tsfmicro.benchmarks.figures import with_figures
 from tsfmicro.benchmarks.model_page import model_figures
 from tsfmicro.benchmarks.networks import run_models, run_step
@@ -61,6 +62,10 @@ def test_training_alternates_the_two() -> None:
     assert ratio["median"] == pytest.approx(ours["median_s"] / naive["median_s"], rel=0.01)
     assert ratio["median_cpu"] == pytest.approx(ours["median_cpu_s"] / naive["median_cpu_s"], rel=0.01)
     assert (ratio["min"], ratio["max"], ratio["rounds"]) == (ratio["median"], ratio["median"], 1)
+    assert naive["samples"]["s"] == [pytest.approx(naive["median_s"], abs=1e-4)]
+    compared = compare(*[{"scenario": "step", "settings": {}, "rows": [naive, ours, ratio]}] * 2)
+    figures = {"naive": ("s", "cpu_s"), "network": ("s", "cpu_s"), "ratio": ("ratio", "cpu_ratio")}
+    assert [(one.row, one.figure) for one in compared] == [(row, name) for row in figures for name in figures[row]]
 
 
 def test_the_command_keeps_the_record_and_its_objective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

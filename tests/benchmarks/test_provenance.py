@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import platform
 import socket
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -15,7 +16,9 @@ import pytest
 
 from tsfmicro import __version__
 from tsfmicro.benchmarks import provenance as module
-from tsfmicro.benchmarks.provenance import provenance, write_result
+from tsfmicro.benchmarks.figures import read_result
+from tsfmicro.benchmarks.provenance import digest_of, provenance, write_result
+from tsfmicro.benchmarks.reading import as_markdown
 from tsfmicro.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +52,9 @@ def test_provenance_names_versions_and_machine() -> None:
     assert found["tsfmicro"] == __version__
     assert found["packages"]["numpy"] == numpy.__version__
     assert set(found["packages"]) >= {"numpy", "opencv-contrib-python", "mediapipe", "onnxruntime"}
-    assert found["cpus"] > 0
+    assert found["cpus"] >= found["cpus_usable"] > 0
+    assert found["kernel"] == platform.release()
+    assert found["memory_mib"] > 100
     assert found["cpu"]
     written = datetime.fromisoformat(found["time_utc"])
     assert written.utcoffset() == timedelta(0)
@@ -58,7 +63,7 @@ def test_provenance_names_versions_and_machine() -> None:
 
 def test_no_path_and_no_name_of_host_or_user(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
-    write_result(path, "event", [{"tp": 3}], {})
+    write_result(path, "event", [{"tp": 3}], {}, {"clips_sha256": {"clip.mp4": digest_of(Path(__file__))}})
     secrets = {socket.gethostname(), socket.getfqdn(), str(ROOT), str(Path.home()), str(tmp_path), getpass.getuser()}
     for word in words_of(json.loads(path.read_text())):
         assert word not in secrets
@@ -82,3 +87,19 @@ def test_where_nothing_can_be_written_is_bad_usage(tmp_path: Path, name: str) ->
     with pytest.raises(UsageError, match="cannot be written") as caught:
         write_result(tmp_path / name, "event", [], {})
     assert caught.value.exit_code == 2
+
+
+def test_inputs_are_told_by_their_digest(tmp_path: Path) -> None:
+    (tmp_path / "clip").write_bytes(b"abc")
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
+    assert digest_of(tmp_path / "clip") == digest
+    assert provenance({"clip": digest})["inputs"] == {"clip": digest}
+    assert provenance()["inputs"] == {}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "results").glob("*.json")), ids=lambda path: path.name)
+def test_every_committed_result_still_reads(path: Path) -> None:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if "schema" not in record:
+        pytest.skip("written by another command")
+    assert f"`tsf-bench {record['scenario']}`" in as_markdown(read_result(path))

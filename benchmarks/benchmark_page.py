@@ -1,0 +1,267 @@
+"""The tables of ``docs/benchmarks.md``, written from committed results."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tsfmicro.benchmarks.figures import read_result
+from tsfmicro.benchmarks.provenance import SCHEMA_ID
+
+Row = dict[str, Any]
+Column = tuple[str, str]
+"""Title, and the figure of the row; a figure with an interval beside it is told with it."""
+
+
+def benchmark_figures(results: Path, plots: Path) -> str:
+    """Markdown: a section for each scenario, its results one below the other, or what to type for the first one.
+
+    Args:
+        results: folder of results; those of a scenario are told apart by what they are, not by their name.
+        plots: folder of ``tsf-bench plots``; what is not there is not shown.
+
+    Raises:
+        UsageError: a result cannot be read.
+    """
+    found = _by_scenario(results)
+    lines: list[str] = []
+    for scenario, tables in _SECTIONS.items():
+        lines += [f"### {scenario}", ""]
+        if scenario not in found:
+            lines += [f"Not measured yet: `tsf-bench {scenario} --json benchmarks/results/{scenario}.json`.", ""]
+        for record in found.get(scenario, []):
+            for table in tables:
+                lines += table(record["rows"])
+            lines += [_origin(record), ""]
+        if scenario in found and (plots / f"{scenario}.png").is_file():
+            lines += [f"![{scenario}]({plots.name}/{scenario}.png)", ""]
+    return "\n".join(lines).rstrip()
+
+
+def _by_scenario(results: Path) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(results.glob("*.json")):
+        if json.loads(path.read_text(encoding="utf-8")).get("schema") == SCHEMA_ID:
+            record = read_result(path)
+            found.setdefault(record["scenario"], []).append(record)
+    return found
+
+
+def _origin(record: dict[str, Any]) -> str:
+    made = record["provenance"]
+    settings = ", ".join(f"{name} {_setting(value)}" for name, value in record["settings"].items())
+    return (
+        f"{made['cpus']} × {made['cpu']}, load {made['load_average_1min']} before it was written, commit "
+        f"`{made['commit']}`, {made['time_utc'][:10]}. Settings: {settings}."
+    )
+
+
+def _table(
+    columns: Sequence[Column], what: str | None = None, title: str | None = None
+) -> Callable[[list[Row]], list[str]]:
+    """A table of the rows that are of one kind; none where there are no such rows."""
+
+    def lines(rows: list[Row]) -> list[str]:
+        chosen = [row for row in rows if what is None or row.get("what") == what]
+        if not chosen:
+            return []
+        head = [f"{title}:", ""] if title else []
+        head += [f"| {' | '.join(name for name, _ in columns)} |", "|---" * len(columns) + "|"]
+        return [*head, *(f"| {' | '.join(_told(row, figure) for _, figure in columns)} |" for row in chosen), ""]
+
+    return lines
+
+
+def _told(row: Row, figure: str) -> str:
+    value: Any = row
+    for part in figure.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    interval = row.get(f"{figure}_interval")
+    return _cell(value) + (f" ({_cell(interval[0])} to {_cell(interval[1])})" if interval and value is not None else "")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
+    if isinstance(value, list | tuple):
+        return " ".join(_cell(one) for one in value)
+    return str(value).replace("|", "\\|")
+
+
+def _setting(value: Any) -> str:
+    """As a cell, and of a digest the beginning."""
+    is_digest = isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None
+    return value[:12] if is_digest else _cell(value)
+
+
+def _stage_rows(rows: list[Row]) -> list[str]:
+    """The stages of the whole path, one a line."""
+    stages = [{"stage": name, **stage} for row in rows for name, stage in row.get("stages", {}).items()]
+    return _table([("stage", "stage"), ("times", "count"), *_MS_OF_STAGES])(stages)
+
+
+def _growth(rows: list[Row]) -> list[str]:
+    told = []
+    for row in (row for row in rows if row["what"] == "growth"):
+        unit = next(key for key in row if key.startswith("analysis_ms_per_")).removeprefix("analysis_ms_per_")
+        for stage in ("analysis", "decode"):
+            grows, (low, high) = row[f"{stage}_ms_per_{unit}"], row[f"{stage}_interval"]
+            told.append(f"{stage} {_cell(grows)} ms a {unit} ({_cell(low)} to {_cell(high)})")
+    return [f"Growth of a frame's cost, straight line through the points, 95 %: {'; '.join(told)}.", ""] if told else []
+
+
+_MS_OF_STAGES = [("p50, ms", "p50_ms"), ("p95, ms", "p95_ms"), ("p99, ms", "p99_ms")]
+_FRAMES = [("captured", "captured"), ("dropped", "dropped")]
+_SECTIONS: dict[str, list[Callable[[list[Row]], list[str]]]] = {
+    "stages": [
+        _table([("what", "what"), ("median, ms a frame", "median_ms_per_frame"), ("ratio", "median")]),
+        _stage_rows,
+    ],
+    "live": [
+        _table(
+            [
+                ("frames/s", "fps"),
+                ("sources", "sources"),
+                *_FRAMES,
+                ("late", "late"),
+                ("p50, ms", "p50_ms"),
+                ("p90, ms", "p90_ms"),
+                ("p95, ms", "p95_ms"),
+                ("p99, ms", "p99_ms"),
+                ("p99.9, ms", "p99_9_ms"),
+                ("max, ms", "max_ms"),
+            ]
+        )
+    ],
+    "streams": [
+        _table(
+            [
+                ("sources", "sources"),
+                ("frames/s", "fps"),
+                ("repeats", "repeats"),
+                *_FRAMES,
+                ("p50, ms", "p50_ms"),
+                ("p99, ms", "p99_ms"),
+                ("holds", "holds"),
+            ]
+        )
+    ],
+    "offline": [
+        _table(
+            [
+                ("clip", "clip"),
+                ("frames", "frames"),
+                ("frames/s of it", "fps_of_clip"),
+                ("s, median", "wall_s"),
+                ("frames/s", "frames_per_s"),
+                ("× real time", "times_real_time"),
+                ("rounds", "rounds"),
+            ]
+        )
+    ],
+    "coldstart": [
+        _table(
+            [
+                ("start", "what"),
+                ("interpreter, s", "interpreter_s"),
+                ("imports, s", "imports_s"),
+                ("bundle verified, s", "bundle_verified_s"),
+                ("recogniser loaded, s", "recogniser_loaded_s"),
+                ("first face, s", "first_face_s"),
+            ]
+        )
+    ],
+    "event": [
+        _table(
+            [
+                ("hidden", "hidden"),
+                ("found", "tp"),
+                ("false", "fp"),
+                ("missed", "fn"),
+                ("F1", "f1"),
+                ("onset error, ms", "onset_error_median_ms"),
+                ("apex error, ms", "apex_error_median_ms"),
+                ("apex told after, ms", "apex_lookahead_median_ms"),
+                ("at most, ms", "apex_lookahead_max_ms"),
+            ]
+        )
+    ],
+    "soak": [
+        _table(
+            [
+                ("sources", "sources"),
+                ("frames/s", "fps"),
+                ("paced", "paced"),
+                ("media, s", "media_s"),
+                *_FRAMES,
+                ("memory growth, MiB an hour", "rss_slope_mib_per_hour"),
+                ("95 %", "rss_slope_interval"),
+                ("threads before, most, after", "threads_before"),
+                ("", "threads_most"),
+                ("", "threads_after"),
+                ("handles before, most, after", "handles_before"),
+                ("", "handles_most"),
+                ("", "handles_after"),
+            ]
+        )
+    ],
+    "scaling": [
+        _table(
+            [
+                ("sweep", "axis"),
+                ("faces", "faces_shown"),
+                ("found a frame", "faces_per_frame"),
+                ("picture", "picture"),
+                ("frames/s", "fps"),
+                ("decode, ms", "decode_mean_ms"),
+                ("analysis, ms", "analysis_mean_ms"),
+                ("analysis p99, ms", "analysis_p99_ms"),
+                ("naming one, ms", "naming_mean_ms"),
+                ("wall over processor", "wall_over_processor"),
+                ("cores busy", "busy_cores"),
+            ],
+            "service",
+            "Processor time of a frame, one source (means)",
+        ),
+        _growth,
+        _table(
+            [
+                ("sweep", "axis"),
+                ("sources", "sources"),
+                ("faces", "faces_shown"),
+                ("frames/s", "fps"),
+                ("p50, ms", "p50_ms"),
+                ("modelled", "modelled_p50_ms"),
+                ("p99, ms", "p99_ms"),
+                ("modelled", "modelled_p99_ms"),
+                ("dropped, share", "dropped_share"),
+                ("modelled", "modelled_dropped_share"),
+                ("holds", "holds"),
+                ("modelled", "modelled_holds"),
+            ],
+            "live",
+            "Sessions, measured and modelled",
+        ),
+        _table(
+            [
+                ("cameras", "cameras"),
+                ("frames/s", "fps"),
+                ("named a minute on each", "named_per_minute"),
+                ("cores a process", "cores_per_process"),
+                ("sources a process", "sources_per_process"),
+                ("processes", "processes"),
+                ("cores", "cores"),
+                ("cores busy", "busy_cores"),
+            ],
+            "sizing",
+            "Modelled: what so many cameras need",
+        ),
+    ],
+}
