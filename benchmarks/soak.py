@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 import os
 import threading
 import time
@@ -32,6 +34,8 @@ class Sample:
 
     t_s: float
     rss_mib: float
+    in_use_mib: float | None
+    """What native code holds of it, by glibc's account; None where there is no glibc. The rest is freed and kept."""
     threads: int
     handles: int
 
@@ -87,6 +91,8 @@ def run_soak(
     settled = [sample for sample in samples if sample.t_s >= after.t_s * _SETTLED]
     hours = [sample.t_s / 3600 for sample in settled]
     grows, low, high = slope(hours, [sample.rss_mib for sample in settled])
+    in_use = [sample.in_use_mib for sample in settled if sample.in_use_mib is not None]
+    held, held_low, held_high = slope(hours, in_use) if len(in_use) == len(hours) else (0.0, -math.inf, math.inf)
     return [
         {
             "sources": len(clips),
@@ -101,6 +107,8 @@ def run_soak(
             "samples": len(settled),
             "rss_slope_mib_per_hour": _finite(grows),
             "rss_slope_interval": [_finite(low), _finite(high)],
+            "in_use_slope_mib_per_hour": _finite(held) if in_use else None,
+            "in_use_slope_interval": [_finite(held_low), _finite(held_high)],
             "rss_median_mib_first_third": _third(settled, 0),
             "rss_median_mib_last_third": _third(settled, 2),
             "threads_before": before.threads,
@@ -124,7 +132,27 @@ def _sample(t_s: float) -> Sample:
     except OSError as error:
         raise UsageError("this system has no /proc; tsf-bench soak runs on Linux") from error
     threads = len(list((_PROC / "task").iterdir()))
-    return Sample(t_s, pages * os.sysconf("SC_PAGE_SIZE") / _MIB, threads, handles)
+    return Sample(t_s, pages * os.sysconf("SC_PAGE_SIZE") / _MIB, _in_use_mib(), threads, handles)
+
+
+class _MallInfo(ctypes.Structure):
+    """``struct mallinfo2`` of glibc 2.33 and later."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    )  # fmt: skip
+
+
+def _in_use_mib() -> float | None:
+    mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if mallinfo is None:
+        return None
+    mallinfo.restype = _MallInfo
+    found = mallinfo()
+    return float(found.uordblks + found.hblkhd) / _MIB
 
 
 def _third(samples: Sequence[Sample], number: int) -> float | None:

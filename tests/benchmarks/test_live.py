@@ -90,6 +90,10 @@ def test_a_soak_watches_what_the_process_holds(clip: Path, tmp_path: Path, paced
     low, high = row["rss_slope_interval"]
     assert low <= row["rss_slope_mib_per_hour"] <= high
     assert row["rss_median_mib_last_third"] > 10
+    if told[-1].in_use_mib is not None:  # glibc
+        assert 10 < told[-1].in_use_mib < told[-1].rss_mib
+        low, high = row["in_use_slope_interval"]
+        assert low <= row["in_use_slope_mib_per_hour"] <= high
     assert ("p50_ms" in row) is paced
     assert '"session.end"' in (tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines()[-1]
     assert threading.active_count() == threads
