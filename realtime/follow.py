@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from tsfmicro.align import RIGID_POINTS, AlignSpec, apply_transform, compose, crop_transform
-from tsfmicro.motion import MOTION_POINTS, FacePatch, Trace, aligned_grey, grey_of, head_motion
+from tsfmicro.motion import MOTION_POINTS, FacePatch, aligned_grey, grey_of, head_motion
 from tsfmicro.realtime.look import Look, look_of
 from tsfmicro.realtime.samples import SLACK, Cutout, FaceSample, cut_out
 from tsfmicro.values import Face, Float32Array, Float64Array, Frame, Moment
@@ -33,7 +33,6 @@ _MAX_SCALE = 1.15
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Anchor:
-    number: int
     patch: FacePatch
     rigid_px: Float32Array
     """(K, 2) places of ``RIGID_POINTS`` in the crop, as the landmarks saw them."""
@@ -56,7 +55,6 @@ class FaceFollower:
     def __init__(self, align: AlignSpec) -> None:
         self._align = align
         self._anchor: _Anchor | None = None
-        self._anchors = 0
         self._to_crop: Float64Array | None = None
         self._look: Look | None = None
         self._box_in_crop: Float32Array | None = None
@@ -100,17 +98,15 @@ class FaceFollower:
         if went is None or not 1 / _MAX_SCALE < _scale(went.rigid) < _MAX_SCALE:
             return None
         to_crop = self._to_crop
-        points, now_px = self._anchor.patch.points_px, went.points_px
+        points = self._anchor.patch.points_px
         way_px = float(np.abs(apply_transform(went.rigid, points) - points).max())
         if way_px > _STILL_PX:
-            back = _inverse(went.rigid)
-            to_crop, now_px = compose(back, to_crop), apply_transform(back, now_px)
+            to_crop = compose(_inverse(went.rigid), to_crop)
             if way_px > SLACK * self._align.size_px:
                 cutout = cut_out(frame, to_crop, self._align)
                 picture = grey_of(cutout.pixels)
             grey = aligned_grey(picture, cutout.to_crop(to_crop), self._align)
-        trace = Trace(self._anchor.number, now_px, went.found)
-        return _Placed(cutout, FacePatch(grey, to_crop, points, trace), went.rigid_error)
+        return _Placed(cutout, FacePatch(grey, to_crop, points), went.rigid_error)
 
     def _is_off(self, placed: _Placed, face: Face) -> bool:
         if self._anchor is None or placed.rigid_error > _WORN_ERROR_PERCENT_IOD:
@@ -123,11 +119,8 @@ class FaceFollower:
         to_crop = crop_transform(face.landmarks_px, self._align)
         cutout = cut_out(frame, to_crop, self._align)
         points = apply_transform(to_crop, face.landmarks_px[list(MOTION_POINTS)])
-        self._anchors += 1
-        trace = Trace(self._anchors, points, np.ones(len(points), dtype=bool))
-        grey = aligned_grey(grey_of(cutout.pixels), cutout.to_crop(to_crop), self._align)
-        patch = FacePatch(grey, to_crop, points, trace)
-        self._anchor = _Anchor(self._anchors, patch, apply_transform(to_crop, face.landmarks_px[list(RIGID_POINTS)]))
+        patch = FacePatch(aligned_grey(grey_of(cutout.pixels), cutout.to_crop(to_crop), self._align), to_crop, points)
+        self._anchor = _Anchor(patch, apply_transform(to_crop, face.landmarks_px[list(RIGID_POINTS)]))
         return _Placed(cutout, patch, 0.0)
 
     def _sample(self, frame: Frame, placed: _Placed, look: Look) -> FaceSample:

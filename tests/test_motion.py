@@ -19,11 +19,9 @@ from tsfmicro.motion import (
     REGIONS,
     Displacement,
     FacePatch,
-    Trace,
     displacement,
     face_patch,
     head_motion,
-    traced_displacement,
 )
 from tsfmicro.values import Float32Array, Float64Array, UInt8Array
 
@@ -72,50 +70,6 @@ def test_points_and_regions_fit_together() -> None:
     found = displacement(still(), still(), SPEC)
     assert found.residual.shape == (len(REGIONS),)
     assert still().points_px.shape == (len(MOTION_POINTS), 2)
-
-
-def traced(anchor: int, patch: FacePatch, moved_px: Float32Array, lost: slice = slice(0)) -> FacePatch:
-    found = np.ones(len(MOTION_POINTS), dtype=bool)
-    found[lost] = False
-    return dataclasses.replace(patch, trace=Trace(anchor, still().points_px + moved_px, found))
-
-
-def test_traces_of_one_anchor_say_what_moved_without_a_second_look() -> None:
-    """The grey levels of the two patches have nothing to do with each other here."""
-    brow = np.zeros((len(MOTION_POINTS), 2), np.float32)
-    brow[RIGID_COUNT : RIGID_COUNT + len(_REGION_POINTS[REGIONS[0]])] = (0.0, -3.0)
-    noise = np.random.default_rng(4).integers(0, 255, still().grey.shape, dtype=np.uint8)
-    shift = np.full_like(brow, 2.0)
-    before = traced(3, still(), shift)
-    after = traced(3, dataclasses.replace(still(), grey=noise), 2 * shift + brow)
-    found = traced_displacement(before, after, SPEC)
-    assert found.residual[0] == pytest.approx(3.0, abs=0.05)
-    assert found.residual[1:].max() < 0.05
-    np.testing.assert_allclose(found.rigid[:, 2], (2.0, 2.0), atol=0.3)
-
-
-def test_a_point_that_either_trace_lost_says_nothing() -> None:
-    moved = np.zeros((len(MOTION_POINTS), 2), np.float32)
-    moved[RIGID_COUNT:] = (0.0, -3.0)
-    brow = slice(RIGID_COUNT, RIGID_COUNT + len(_REGION_POINTS[REGIONS[0]]))
-    moved[RIGID_COUNT + len(_REGION_POINTS[REGIONS[0]]) :] = 0
-    for before, after in (
-        (traced(3, still(), 0 * moved, lost=brow), traced(3, still(), moved)),
-        (traced(3, still(), 0 * moved), traced(3, still(), moved, lost=brow)),
-    ):
-        assert traced_displacement(before, after, SPEC).residual[0] == 0.0
-
-
-@pytest.mark.parametrize("anchors", [(1, 2), (None, 1), (None, None)])
-def test_without_a_common_anchor_the_patches_are_looked_at(anchors: tuple[int | None, int | None]) -> None:
-    wrong = np.full((len(MOTION_POINTS), 2), 40.0, np.float32)
-    current, _ = warped_at("left_brow", (0.0, -2.0))
-    before, after = (
-        patch if anchor is None else traced(anchor, patch, wrong)
-        for anchor, patch in zip(anchors, (still(), current), strict=True)
-    )
-    found, wanted = traced_displacement(before, after, SPEC), displacement(still(), current, SPEC)
-    np.testing.assert_array_equal(found.residual, wanted.residual)
 
 
 def test_no_point_counts_twice() -> None:

@@ -59,18 +59,6 @@ _FINEST_PX = 0.03
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trace:
-    """Where the points of an anchor patch have gone in a later one."""
-
-    anchor: int
-    """Which anchor of this face. Traces of one anchor are of the same points."""
-    points_px: Float32Array
-    """(K, 2) in the later patch."""
-    found: BoolArray
-    """(K,) which of them could be followed."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class FacePatch:
     """A face in one frame, aligned and grey: all that motion is measured on."""
 
@@ -80,8 +68,6 @@ class FacePatch:
     """(2, 3) similarity from frame pixels to the patch."""
     points_px: Float32Array
     """(K, 2) positions of ``MOTION_POINTS`` in the patch, as the landmark component sees them."""
-    trace: Trace | None = None
-    """Where they have gone since their anchor; None where nobody followed them."""
 
     def __post_init__(self) -> None:
         require_array("FacePatch.points_px", self.points_px, (len(MOTION_POINTS), 2), np.float32)
@@ -115,10 +101,6 @@ class HeadMotion:
     """(2, 3) similarity, pixels of the reference patch to pixels of the later crop."""
     rigid_error: float
     """What that leaves unexplained, percent of the inter-ocular distance; see :class:`Displacement`."""
-    points_px: Float32Array
-    """(K, 2) places of the patch's points in the later crop."""
-    found: BoolArray
-    """(K,) which of them could be followed."""
 
 
 def head_motion(reference: FacePatch, grey: UInt8Array, spec: AlignSpec) -> HeadMotion | None:
@@ -133,7 +115,7 @@ def head_motion(reference: FacePatch, grey: UInt8Array, spec: AlignSpec) -> Head
         return None
     rigid = _fit_rigid(points, followed, found)
     left_over = (followed - apply_transform(rigid, points)) * (100.0 / spec.iod_px)
-    return HeadMotion(rigid, _rigid_error(left_over, found), followed, found)
+    return HeadMotion(rigid, _rigid_error(left_over, found))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,26 +143,8 @@ def displacement(reference: FacePatch, current: FacePatch, spec: AlignSpec) -> D
     if reference.grey.shape != current.grey.shape:
         raise ContractError(f"patches are {reference.grey.shape} and {current.grey.shape}; expected equal sizes")
     followed, found = _followed(reference.grey, current.grey, reference.points_px, current.points_px)
-    return _left_over(reference.points_px, followed, found, spec)
-
-
-def traced_displacement(reference: FacePatch, current: FacePatch, spec: AlignSpec) -> Displacement:
-    """Like :func:`displacement`, without following anything again where both patches have traces of one anchor.
-
-    What both traces have in common, the errors of the anchor's points among it, is no motion between the two.
-
-    Raises:
-        ContractError: if the patches differ in size.
-    """
-    before, after = reference.trace, current.trace
-    if before is None or after is None or before.anchor != after.anchor:
-        return displacement(reference, current, spec)
-    return _left_over(before.points_px, after.points_px, before.found & after.found, spec)
-
-
-def _left_over(before: Float32Array, after: Float32Array, found: BoolArray, spec: AlignSpec) -> Displacement:
-    rigid = _fit_rigid(before, after, found)
-    left_over = (after - apply_transform(rigid, before)) * (100.0 / spec.iod_px)
+    rigid = _fit_rigid(reference.points_px, followed, found)
+    left_over = (followed - apply_transform(rigid, reference.points_px)) * (100.0 / spec.iod_px)
     return Displacement(_region_motions(left_over, found), rigid, _rigid_error(left_over, found))
 
 

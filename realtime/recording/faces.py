@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from tsfmicro.align import AlignSpec
-from tsfmicro.motion import FacePatch, Trace, aligned_grey, grey_of
+from tsfmicro.motion import FacePatch, aligned_grey, grey_of
 from tsfmicro.realtime.look import Look
 from tsfmicro.realtime.samples import FaceSample
 from tsfmicro.realtime.watch import SeenFace
@@ -42,10 +42,6 @@ def to_record(face: SeenFace, points_px: Float32Array | None) -> dict[str, Any]:
     }
     if points_px is None or not np.array_equal(points_px, sample.patch.points_px):
         record["points_px"] = sample.patch.points_px.tolist()
-    trace = sample.patch.trace
-    if trace is not None:
-        missing = np.flatnonzero(~trace.found).tolist()
-        record["trace"] = {"anchor": int(trace.anchor), "points_px": trace.points_px.tolist(), "missing": missing}
     return record
 
 
@@ -67,7 +63,7 @@ def from_record(
     left, top, right, bottom = record["box_px"]
     sample = FaceSample(
         moment=at,
-        patch=FacePatch(grey, _transform(record["to_crop"]), points_px, _trace(record.get("trace"))),
+        patch=FacePatch(grey, _transform(record["to_crop"]), points_px),
         pixels=pixels,
         pixels_to_crop=pixels_to_crop,
         centre_px=(x, y),
@@ -103,15 +99,6 @@ def from_png(png: bytes) -> UInt8Array:
     if picture is None:
         raise ValueError("a crop is no picture")
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-
-
-def _trace(record: dict[str, Any] | None) -> Trace | None:
-    if record is None:
-        return None
-    points_px = np.array(record["points_px"], dtype=np.float32)
-    found = np.ones(len(points_px), dtype=bool)
-    found[record["missing"]] = False
-    return Trace(record["anchor"], points_px, found)
 
 
 def _transform(rows: Any) -> Float64Array:

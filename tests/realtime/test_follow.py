@@ -196,19 +196,3 @@ def test_a_cutout_holds_what_the_crop_needs(shift: tuple[float, float]) -> None:
     assert np.abs(whole - part).mean() < 0.1
     assert cutout.pixels.size < 0.7 * pixels.size
     assert not np.shares_memory(cutout.pixels, pixels)
-
-
-def test_the_trace_says_where_the_points_are_in_the_crop_that_went_with_the_head() -> None:
-    pixels, face = portrait()
-    follower = FaceFollower(ALIGN)
-    first = follower.see(frame(pixels), face)
-    later = follower.follow(frame(moved(head(1.5, 1.01, 9.0, -5.0)), 1))
-    assert later is not None and first.patch.trace is not None and later.patch.trace is not None
-    assert later.patch.trace.anchor == first.patch.trace.anchor
-    assert later.patch.trace.found.all()
-    away_px = np.linalg.norm(later.patch.trace.points_px - first.patch.trace.points_px, axis=1)
-    assert float(np.median(away_px)) < 0.25  # the head went ten pixels, the face in the crop did not
-    other = portrait()[1].landmarks_px + np.float32(30)  # landmarks that disagree: a new anchor
-    assert follower.see(frame(pixels, 2), Face(other)).patch.trace is not None
-    anew = follower.see(frame(pixels, 3), face).patch.trace
-    assert anew is not None and anew.anchor > first.patch.trace.anchor
