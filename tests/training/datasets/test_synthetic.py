@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ import pytest
 from tests.running import Prompt
 from tsfmicro.errors import UsageError
 from tsfmicro.preprocess import Preprocessor
-from tsfmicro.synthetic.pairs import LabelledPair, PairSpec, draw_pair
+from tsfmicro.synthetic.pairs import LabelledClip, PairSpec, Stage, draw_clip
 from tsfmicro.synthetic.portrait import Portrait, morphed
 from tsfmicro.training.datasets.audit import audit
 from tsfmicro.training.datasets.load import load
@@ -46,13 +47,17 @@ def test_a_person_is_the_photographs_or_one_morph_of_them(tmp_path: Path, monkey
     drawn: list[tuple[bytes, ...]] = []
 
     def remembering(
-        portraits: tuple[Portrait, ...], spec: PairSpec, preprocessor: Preprocessor, rng: np.random.Generator
-    ) -> LabelledPair:
+        portraits: tuple[Portrait, ...],
+        spec: PairSpec,
+        preprocessor: Preprocessor,
+        rng: np.random.Generator,
+        stages: Sequence[Stage],
+    ) -> LabelledClip:
         assert spec.identity_strength == 0.0
         drawn.append(tuple(portrait.pixels.tobytes() for portrait in portraits))
-        return draw_pair(portraits, spec, preprocessor, rng)
+        return draw_clip(portraits, spec, preprocessor, rng, stages)
 
-    monkeypatch.setattr(synthetic, "draw_pair", remembering)
+    monkeypatch.setattr(synthetic, "draw_clip", remembering)
     one, other = astronaut(), morphed(astronaut(), np.random.default_rng(9))
     write_synthetic(tmp_path / "a", [(one, other), (other,)], people=4, clips=1, classes=CLASSES)
     people = drawn[::2]
