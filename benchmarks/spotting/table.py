@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 _COLUMNS = (
-    "variant", "method", "kind", "condition", "hidden", "tp", "fp", "fn", "f1", "detection_rate",
+    "variant", "method", "kind", "condition", "hidden", "tp", "fp", "fn", "f1", "f1_interval", "detection_rate",
     "apex_error_median_ms", "apex_midpoint_median_ms", "apex_onset_plus_constant_median_ms",
-    "false_events_per_min", "blinks_rejected",
+    "watched_s", "false_events_per_min", "false_events_per_min_interval", "blinks_rejected",
 )  # fmt: skip
 
 
@@ -31,6 +31,8 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return "–".join(map(str, value))
     return "" if value is None else str(value)
 
 
