@@ -45,9 +45,9 @@ class Observation:
     sight: Sight | None = None
 
     @property
-    def unnamed(self) -> bool:
-        """True where the recogniser is to be asked."""
-        return any(isinstance(found, Unnamed) for found in self.findings)
+    def unnamed(self) -> int:
+        """Movements about which the recogniser is to be asked."""
+        return sum(isinstance(found, Unnamed) for found in self.findings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +59,8 @@ class Step:
     events: tuple[Event, ...]
     sight: Sight | None = None
     """What the events were made of, for whoever keeps it; large, so let go of it soon."""
+    naming: int = 0
+    """Movements of this frame that are still being named; they come with a later step, or with the end."""
 
 
 @dataclass(slots=True)
@@ -81,6 +83,9 @@ class PipelineSpec:
     landmark_interval_s: float = 1 / 15
     """While nothing moves, landmarks are taken this often; between them, and for the crop at all times, points are
     followed. A blink of 0.1 s falls on at least one."""
+    close_interval_s: float = 1 / 75
+    """While something moves: every frame of a camera of 60 frames/s or fewer, and as often of a faster one. Eyes and
+    mouth are no quicker, and landmarks cost as much as three frames without them."""
 
 
 class EventRecogniser:
@@ -112,7 +117,9 @@ class EventRecogniser:
         self._spec = spec or PipelineSpec()
         self._clock = clock or StageClock()
         self._align = (recogniser.preprocess if recogniser else PreprocessSpec()).align
-        self._watch = watch or FaceWatch(detector, self._align, self._spec.landmark_interval_s, self._clock)
+        self._watch = watch or FaceWatch(
+            detector, self._align, self._spec.landmark_interval_s, self._spec.close_interval_s, self._clock
+        )
         self._analyzers: dict[int, FaceAnalyzer] = {}
         self._times_s: deque[float] = deque(maxlen=_RATE_WINDOW)
         self._next_index = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -57,20 +58,27 @@ class FaceWatch:
         detector: finds the faces; closed by its owner, not here.
         align: geometry of the crops.
         landmark_interval_s: how often landmarks are taken while nothing moves.
+        close_interval_s: how often while something does.
         clock: times the stages.
     """
 
     def __init__(
-        self, detector: LandmarkDetector, align: AlignSpec, landmark_interval_s: float, clock: StageClock
+        self,
+        detector: LandmarkDetector,
+        align: AlignSpec,
+        landmark_interval_s: float,
+        close_interval_s: float,
+        clock: StageClock,
     ) -> None:
         self._detector = detector
         self._align = align
-        self._interval_s = landmark_interval_s
+        self._interval_s, self._close_interval_s = landmark_interval_s, close_interval_s
         self._clock = clock
         self._tracker = FaceTracker()
         self._followers: dict[int, FaceFollower] = {}
         self._in_view: tuple[int, ...] = ()
-        self._next_landmarks_s = 0.0
+        self._landmarks_s = -math.inf
+        """When they were taken last."""
 
     @property
     def identities(self) -> int:
@@ -82,15 +90,15 @@ class FaceWatch:
 
         Args:
             frame: later than the one before.
-            closely: take landmarks whether or not they are due.
+            closely: take landmarks as often as a movement needs them.
         """
         now = Moment(frame.index, frame.t_s)
-        due = closely or frame.t_s >= self._next_landmarks_s - 1e-6
+        due = frame.t_s - self._landmarks_s >= (self._close_interval_s if closely else self._interval_s) - 1e-6
         return (None if due else self._follow(frame, now)) or self._see(frame, now)
 
     def forget(self) -> tuple[tuple[int, Moment], ...]:
         """Give up every identity: the source ended or was interrupted."""
-        self._followers, self._in_view, self._next_landmarks_s = {}, (), 0.0
+        self._followers, self._in_view, self._landmarks_s = {}, (), -math.inf
         return self._tracker.close()
 
     def _follow(self, frame: Frame, now: Moment) -> Sight | None:
@@ -107,7 +115,7 @@ class FaceWatch:
 
     def _see(self, frame: Frame, now: Moment) -> Sight:
         """The faces in view by their landmarks."""
-        self._next_landmarks_s = frame.t_s + self._interval_s
+        self._landmarks_s = frame.t_s
         with self._clock.stage("landmarks"):
             found = self._detector.detect(frame)
         update = self._tracker.update(now, found)
