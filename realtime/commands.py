@@ -44,6 +44,7 @@ from tsfmicro.realtime.sources.reconnect import DEFAULT_RETRY_FOR_S, Reconnectin
 from tsfmicro.realtime.sources.stream import TRANSPORTS, StreamSpec
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.terminal import print_summary, print_truth
+from tsfmicro.realtime.window import Controls
 from tsfmicro.realtime.window_recognise import Ensemble, WindowRecogniser
 from tsfmicro.runners import BACKENDS, beside_the_frames, choose, load
 from tsfmicro.runners.window import load_window
@@ -176,7 +177,8 @@ def live(
         _check_replay(opened, preprocess.align)
         outputs = Outputs()
         stack.callback(outputs.close)
-        open_outputs(asked, outputs, opened, truth, session.spec.spot, preprocess, console)
+        controls = Controls(session.recalibrate, lambda: interruption.requested)
+        open_outputs(asked, outputs, opened, truth, session.spec.spot, preprocess, console, controls)
         try:
             summary = session.run(opened, outputs)
         except BrokenPipeError:

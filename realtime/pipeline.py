@@ -33,6 +33,8 @@ class FaceView:
     """Robust z-score of its latest movement; compare with ``SpotSpec.threshold``."""
     active: bool
     """True while a movement is being followed."""
+    calibrated: bool = True
+    """False while it is only watched, to learn how it usually moves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,6 +175,10 @@ class EventRecogniser:
         sight = self._watch.look(frame, closely=moving)
         return self._judge(frame, sight)
 
+    def recalibrate(self) -> None:
+        """From the next frame on, learn again how every face in view usually moves."""
+        self._watch.recalibrate()
+
     def _judge(self, frame: Frame, sight: Sight) -> Observation:
         """From what a frame shows to what it means."""
         self._times_s.append(sight.at.t_s)
@@ -183,6 +189,9 @@ class EventRecogniser:
         findings: list[Finding] = []
         for face_id, last_seen in sight.lost:
             findings += self._give_up(face_id, last_seen)
+        if sight.afresh:
+            for analyzer in self._analyzers.values():
+                findings += analyzer.recalibrate()
         views: list[FaceView] = []
         for face_id, face in sight.faces.items():
             if face.new_iod_px is not None:
@@ -192,7 +201,7 @@ class EventRecogniser:
             analyzer = self._analyzers[face_id]
             with self._clock.stage("spot"):
                 findings += analyzer.push(face.sample)
-            views.append(FaceView(face_id, face.box_px, analyzer.score, analyzer.active))
+            views.append(FaceView(face_id, face.box_px, analyzer.score, analyzer.active, analyzer.calibrated))
         if sight.at.t_s >= self._next_stats_s:
             findings.append(self._stats(sight.at, len(views)))
             self._next_stats_s = sight.at.t_s + _STATS_INTERVAL_S

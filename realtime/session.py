@@ -115,6 +115,11 @@ class Session:
         """Constants of the pipeline."""
         return self._spec
 
+    def recalibrate(self) -> None:
+        """Learn again how the faces in view usually move, in all sources; from the thread of :meth:`run`."""
+        for run in self._runs:
+            run.recalibrate()
+
     def reports(self) -> tuple[Mapping[str, Any], ...]:
         """For every source, its books as they stand; see ``SourceRun.report``."""
         return tuple(run.report() for run in self._runs)

@@ -166,6 +166,10 @@ class SourceRun:
                 self._recogniser.min_fps,
             )
 
+    def recalibrate(self) -> None:
+        """Learn again how the faces in view usually move."""
+        self._recogniser.recalibrate()
+
     def lost(self, item: Lost) -> list[Event]:
         """The source went away: what was open is closed, nothing is compared across the gap."""
         event = SourceLost(self.name, item.at, item.reason, item.detail)

@@ -37,6 +37,8 @@ class Sight:
     """Identities given up at this frame, and the last frame each was seen in."""
     faces: Mapping[int, SeenFace]
     """By identity, ascending."""
+    afresh: bool = False
+    """True where somebody asked to learn again how the faces usually move."""
 
 
 class Watch(Protocol):
@@ -44,6 +46,10 @@ class Watch(Protocol):
 
     def look(self, frame: Frame, closely: bool) -> Sight:
         """Take the next frame; ``closely`` while a movement is being followed."""
+        ...
+
+    def recalibrate(self) -> None:
+        """Have the next sight say ``afresh``."""
         ...
 
     def forget(self) -> tuple[tuple[int, Moment], ...]:
@@ -77,6 +83,7 @@ class FaceWatch:
         self._tracker = FaceTracker()
         self._followers: dict[int, FaceFollower] = {}
         self._in_view: tuple[int, ...] = ()
+        self._afresh = False
         self._landmarks_s = -math.inf
         """When they were taken last."""
 
@@ -94,7 +101,13 @@ class FaceWatch:
         """
         now = Moment(frame.index, frame.t_s)
         due = frame.t_s - self._landmarks_s >= (self._close_interval_s if closely else self._interval_s) - 1e-6
-        return (None if due else self._follow(frame, now)) or self._see(frame, now)
+        sight = (None if due else self._follow(frame, now)) or self._see(frame, now)
+        afresh, self._afresh = self._afresh, False
+        return replace(sight, afresh=True) if afresh else sight
+
+    def recalibrate(self) -> None:
+        """See :meth:`Watch.recalibrate`."""
+        self._afresh = True
 
     def forget(self) -> tuple[tuple[int, Moment], ...]:
         """Give up every identity: the source ended or was interrupted."""
