@@ -15,6 +15,7 @@ from tsfmicro.errors import SourceLostError
 from tsfmicro.landmarks import LandmarkDetector
 from tsfmicro.realtime.analyzer import Closing
 from tsfmicro.realtime.events import Event, SessionEnd, SessionStart
+from tsfmicro.realtime.garbage import loaded_objects_set_aside
 from tsfmicro.realtime.ledger import Ledger, total
 from tsfmicro.realtime.naming import name
 from tsfmicro.realtime.naming_thread import Named, NamingThread, part
@@ -145,8 +146,9 @@ class Session:
             self._runs = []
             for source in sources:
                 self._runs.append(self._begin(source, outputs))
-            readers.start()
-            reason, stopped = self._analyse(readers, outputs)
+            with loaded_objects_set_aside():
+                readers.start()
+                reason, stopped = self._analyse(readers, outputs)
         except KeyboardInterrupt as interrupt:
             stopped, reason = interrupt, "interrupted"
         except StopRequested:
