@@ -77,9 +77,14 @@ class FaceAnalyzer:
         self._preprocessor = preprocessor
         self._keep = keep
         self._window_frames = window_frames
-        self._spotter = FaceSpotter(spot, align, self._merit)
+<<<<<<< HEAD
+        self._spotter = FaceSpotter(spot, align, merit=self._merit)
         self._judged: dict[int, tuple[Displacement, Verdict]] = {}
         """By candidate: movements that were judged and are not told yet."""
+=======
+        self._spot = spot
+        self._spotter = FaceSpotter(spot, align)
+>>>>>>> main
 
     @property
     def score(self) -> float:
@@ -90,6 +95,17 @@ class FaceAnalyzer:
     def active(self) -> bool:
         """True while a movement is being followed."""
         return self._spotter.active
+
+    @property
+    def calibrated(self) -> bool:
+        """False while the face is only watched."""
+        return self._spotter.calibrated
+
+    def recalibrate(self) -> list[Finding]:
+        """Forget how the face usually moves, and watch it anew; what is going on ends here."""
+        findings = self.flush()
+        self._spotter = FaceSpotter(self._spot, self._align, self._spotter.candidates, self._merit)
+        return findings
 
     def push(self, sample: FaceSample) -> list[Finding]:
         """Take the face's next sample."""
