@@ -77,14 +77,10 @@ class FaceAnalyzer:
         self._preprocessor = preprocessor
         self._keep = keep
         self._window_frames = window_frames
-<<<<<<< HEAD
+        self._spot = spot
         self._spotter = FaceSpotter(spot, align, merit=self._merit)
         self._judged: dict[int, tuple[Displacement, Verdict]] = {}
         """By candidate: movements that were judged and are not told yet."""
-=======
-        self._spot = spot
-        self._spotter = FaceSpotter(spot, align)
->>>>>>> main
 
     @property
     def score(self) -> float:
@@ -144,7 +140,8 @@ class FaceAnalyzer:
     def _close(self, finished: Finished, event_id: str) -> Finding:
         onset = finished.sample_at(finished.interval.onset)
         apex = finished.sample_at(finished.interval.apex)
-        moved, verdict = self._judged.pop(finished.candidate, None) or self._judge(finished)
+        known = self._judged.pop(finished.candidate) if finished.candidate in self._judged else None
+        moved, verdict = known or self._judge(finished)
         if finished.overshadowed:
             verdict = overshadowed(verdict)
         if self._keep is not None:

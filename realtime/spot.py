@@ -360,7 +360,7 @@ class FaceSpotter:
         return measure_course(part_s, trace, int(np.searchsorted(part_s, candidate.apex_s - 1e-9))), part_s, trace
 
     def _close(self, times_s: Float64Array, places: Float64Array, *, ended: bool) -> list[Signal]:
-        """Finish what has settled or taken too long; of movements that overlap, the clearest is the one."""
+        """Finish what has settled or taken too long; of movements that overlap, the one of most merit is it."""
         now_s = float(times_s[-1])
         for candidate in self._open:
             if candidate.done is None:
@@ -376,10 +376,11 @@ class FaceSpotter:
         signals: list[Signal] = []
         for candidate in ready:
             finished = candidate.done
-            if finished is None or (not ended and any(_may_besame_movement(finished, other) for other in waiting)):
+            if finished is None or (not ended and any(_may_be_same(finished, other) for other in waiting)):
                 continue
             overshadowed = any(_is_better(rival, candidate, finished) for rival in rivals)
             self._open.remove(candidate)
+            candidate.done = replace(finished, samples=())  # they are large
             self._told.append(candidate)
             signals.append(replace(finished, confirmed=self._samples[-1].moment, overshadowed=overshadowed))
         return signals
@@ -444,5 +445,5 @@ def same_movement(one: Finished, other: Finished) -> bool:
     return shared > 0.5 * min(one.interval.duration_s, other.interval.duration_s) and shared > 0
 
 
-def _may_besame_movement(finished: Finished, other: _Candidate) -> bool:
+def _may_be_same(finished: Finished, other: _Candidate) -> bool:
     return finished.interval.onset.t_s <= other.apex_s <= finished.interval.offset.t_s

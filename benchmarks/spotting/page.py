@@ -59,6 +59,11 @@ def spotting_figures(results: Path) -> str:
             "|---|---|---|---|---|---|---|---|---|---|---|",
             *_trials(trials["rows"]),
             "",
+            "How far the hidden events of the train side came, under all conditions: told; seen but not sure enough; "
+            "rejected by a limit alone; overlapped only by movements of another place or length; unseen.",
+            "",
+            *_stages(trials["rows"]),
+            "",
             f"Calibration of the confidence, on people left out: {fit['movements']} movements, {fit['true']} of them "
             f"true; log loss {fit['log_loss']:.2f}, expected calibration error "
             f"{fit['expected_calibration_error']:.2f}.",
@@ -126,3 +131,17 @@ def _trials(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def _cell(row: dict[str, Any], figure: str) -> str:
     return f"{row[figure]:.2f}{_between(row, figure) if figure != 'f1' else ''}"
+
+
+def _stages(rows: Sequence[dict[str, Any]]) -> list[str]:
+    known = ("told", "unsure", "misplaced", "unseen")
+    lines = ["| footage | told | unsure | rejected | misplaced | unseen |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        if "stages" in row:
+            stages = row["stages"]
+            rejected = {name: count for name, count in sorted(stages.items()) if name not in known}
+            by = ", ".join(f"`{name}` {count}" for name, count in rejected.items())
+            told, unsure, misplaced, unseen = (stages.get(name, 0) for name in known)
+            total = f"{sum(rejected.values())}{f' ({by})' if by else ''}"
+            lines.append(f"| {row['kind']} | {told} | {unsure} | {total} | {misplaced} | {unseen} |")
+    return lines

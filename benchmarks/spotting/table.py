@@ -25,7 +25,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
         columns = [name for name in _COLUMNS if any(name in row for row in rows)]
         table = Table(*columns, "bars")
         for row in rows:
-            if "curve" not in row:
+            if not {"curve", "stages"} & set(row):
                 table.add_row(*(_text(row.get(name)) for name in columns), _bars(row.get("bars", {})))
     Console().print(table)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +18,9 @@ from tsfmicro.benchmarks.spotting.movements import Movement, movements_in
 from tsfmicro.benchmarks.spotting.recordings import CONDITIONS, Recording, read_recordings
 from tsfmicro.benchmarks.spotting.takes import Condition
 from tsfmicro.intervals import Counts
-from tsfmicro.realtime.gates import GateSpec
+from tsfmicro.realtime.gates import LEFT_TO_CONFIDENCE, GateSpec
 from tsfmicro.realtime.spot import SpotSpec
+from tsfmicro.synthetic.timecourse import TimeCourse
 from tsfmicro.values import Float64Array
 
 
@@ -72,11 +74,46 @@ def run_trials(folder: Path) -> list[dict[str, Any]]:
     for recording in read_recordings(folder):
         movements += movements_in(recording, SpotSpec())
         takes.append(replace(recording, faces={}))
-    return [
+    rows = [
         {"variant": name, **row}
         for name, variant in VARIANTS.items()
         for row in _rows(takes, _reported(variant, movements))
     ]
+    reported = _reported(Variant(), movements)
+    for kind in Kind:
+        hidden = [t for t in takes if t.take.clip.kind is kind and t.truth]
+        if hidden:
+            lost = Counter(stage for t in hidden for stage in stages_of(t, movements, reported))
+            rows.append({"variant": "as shipped", "kind": kind.value, "condition": "stages", "stages": dict(lost)})
+    return rows
+
+
+def stages_of(taken: Recording, movements: Sequence[Movement], reported: Sequence[Movement]) -> Iterator[str]:
+    """How far each hidden event of a take came.
+
+    ``told``; ``unsure`` where the confidence was too low or another movement was told for it; the limit that rejected
+    it alone; ``misplaced`` where only movements overlap it that are not as long or not there; ``unseen``.
+    """
+    mine = [m for m in movements if m.take == taken.take]
+    told_here = {m.event for m in reported if m.take == taken.take}
+    for index, act in enumerate(taken.truth):
+        matched = [m for m in mine if m.event == index]
+        if index in told_here:
+            yield "told"
+        elif any(m.admitted for m in matched):
+            yield "unsure"
+        elif matched:
+            nearest = min(matched, key=lambda m: len(m.exceeded))
+            yield next(reason for reason in nearest.exceeded if reason not in LEFT_TO_CONFIDENCE)
+        elif any(m.face == act.face and _overlap(m, act.event.course) for m in mine):
+            yield "misplaced"
+        else:
+            yield "unseen"
+
+
+def _overlap(movement: Movement, course: TimeCourse) -> bool:
+    interval = movement.finished.interval
+    return interval.onset.t_s < course.offset_s and interval.offset.t_s > course.onset_s
 
 
 def _reported(variant: Variant, movements: Sequence[Movement]) -> list[Movement]:
