@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import cv2
@@ -15,7 +15,7 @@ from tsfmicro.preprocess import Preprocessor
 from tsfmicro.realtime.events import Event, MeApex, MeEnd, MeRejected, MeStart
 from tsfmicro.realtime.gates import GateSpec, Verdict, judge, merit_of, overshadowed
 from tsfmicro.realtime.samples import FaceSample
-from tsfmicro.realtime.spot import ApexConfirmed, FaceSpotter, Finished, Signal, SpotSpec, Started
+from tsfmicro.realtime.spot import ApexConfirmed, FaceSpotter, Finished, Signal, SpotSpec, Started, same_movement
 from tsfmicro.realtime.window_recognise import event_window
 from tsfmicro.values import CropPair, UInt8Array
 
@@ -81,6 +81,8 @@ class FaceAnalyzer:
         self._spotter = FaceSpotter(spot, align, merit=self._merit)
         self._judged: dict[int, tuple[Displacement, Verdict]] = {}
         """By candidate: movements that were judged and are not told yet."""
+        self._reported: Finished | None = None
+        """The last event, without its samples: the same movement is not reported twice."""
 
     @property
     def score(self) -> float:
@@ -132,18 +134,21 @@ class FaceAnalyzer:
         return moved, judge(finished, moved, self._gates)
 
     def _merit(self, finished: Finished) -> float:
-        """Of several movements that overlap, the most confident is the one; what a limit rejects is none."""
+        """Which of several movements that overlap is the one."""
         moved, verdict = self._judge(finished)
         self._judged[finished.candidate] = moved, verdict
-        return merit_of(verdict)
+        return merit_of(finished, verdict)
 
     def _close(self, finished: Finished, event_id: str) -> Finding:
         onset = finished.sample_at(finished.interval.onset)
         apex = finished.sample_at(finished.interval.apex)
         known = self._judged.pop(finished.candidate) if finished.candidate in self._judged else None
         moved, verdict = known or self._judge(finished)
-        if finished.overshadowed:
+        again = self._reported is not None and same_movement(finished, self._reported)
+        if finished.overshadowed or again:
             verdict = overshadowed(verdict)
+        if not verdict.reasons:
+            self._reported = replace(finished, samples=())
         if self._keep is not None:
             self._keep(Closing(self._source, event_id, bool(verdict.reasons), finished, moved))
         if verdict.reasons:

@@ -89,7 +89,7 @@ def features_of(finished: Finished, evidence: Mapping[str, float], patterns: Flo
     match = _best_match(shape, patterns)
     return np.array([
         log_size, log_size**2, float(over[region]), float(others.max()),
-        min(shape.rise, shape.fall) / max(shape.rise, shape.fall, 1e-9),
+        shape.balance,
         min(shape.before, 2.0), min(shape.after, 2.0),
         rise_s, rise_s**2, fall_s, fall_s**2,
         float(np.log(shape.spread.mean() + 0.05)),

@@ -100,10 +100,17 @@ def judge(finished: Finished, onset_to_apex: Displacement, spec: GateSpec, score
     return Verdict(reasons, {**held.evidence, "confidence": confidence}, confidence)
 
 
-def merit_of(verdict: Verdict) -> float:
-    """What one of several tellings of a movement is worth: its confidence, or -1 where a limit rejects it alone."""
-    alone = set(verdict.reasons) - LEFT_TO_CONFIDENCE - {LOW_CONFIDENCE}
-    return -1.0 if alone or verdict.confidence is None else verdict.confidence
+def merit_of(finished: Finished, verdict: Verdict) -> float:
+    """What one of several tellings of a movement is worth.
+
+    Of those that pass, the clearest, because its times are the best; of others, the most confident. What a limit rejects
+    alone is worth -1.
+    """
+    if set(verdict.reasons) - LEFT_TO_CONFIDENCE - {LOW_CONFIDENCE} or verdict.confidence is None:
+        return -1.0
+    if verdict.reasons or finished.shape is None:
+        return verdict.confidence
+    return 1.0 + finished.score * finished.shape.balance
 
 
 def overshadowed(verdict: Verdict) -> Verdict:

@@ -33,6 +33,11 @@ class Shape:
     after: float
     """Likewise after the offset."""
 
+    @property
+    def balance(self) -> float:
+        """The smaller of the flanks over the larger."""
+        return min(self.rise, self.fall) / max(self.rise, self.fall, 1e-9)
+
 
 class UsualMoves:
     """The prominences of the past seconds.

@@ -185,8 +185,6 @@ class FaceSpotter:
         self._usual = RobustBaseline(len(REGIONS), spec.baseline_s)
         self._usual_moves = UsualMoves(self.lookback_s)
         self._open: list[_Candidate] = []
-        self._told: list[_Candidate] = []
-        """Movements that ended of late: what ends after them may be the same."""
         self._alert: _Alert | None = None
         self._armed = False
         """True once the last movement that was told of is over."""
@@ -371,17 +369,13 @@ class FaceSpotter:
                     candidate.merit = self._merit(candidate.done)
         ready = [c for c in self._open if c.done is not None]
         waiting = [c for c in self._open if c.done is None]
-        self._told = [c for c in self._told if now_s - c.apex_s <= self.lookback_s]
-        rivals = [*self._told, *ready]
         signals: list[Signal] = []
         for candidate in ready:
             finished = candidate.done
             if finished is None or (not ended and any(_may_be_same(finished, other) for other in waiting)):
                 continue
-            overshadowed = any(_is_better(rival, candidate, finished) for rival in rivals)
+            overshadowed = any(_is_better(rival, candidate, finished) for rival in ready)
             self._open.remove(candidate)
-            candidate.done = replace(finished, samples=())  # they are large
-            self._told.append(candidate)
             signals.append(replace(finished, confirmed=self._samples[-1].moment, overshadowed=overshadowed))
         return signals
 

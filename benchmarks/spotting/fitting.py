@@ -114,6 +114,12 @@ def left_out(
     return admitted, confidences
 
 
+def merits_of(movements: Sequence[Movement], confidences: Float64Array, least: float) -> Float64Array:
+    """(N,) as :func:`tsfmicro.realtime.gates.merit_of`, of admitted movements."""
+    clear = [0.0 if (s := m.finished.shape) is None else 1.0 + m.finished.score * s.balance for m in movements]
+    return np.where(confidences >= least, clear, confidences)
+
+
 def told(movements: Sequence[Movement], merits: Float64Array, least: float) -> list[Movement]:
     """Movements of at least so much merit, each told once: of those that overlap in one take, the one of most merit."""
     by_face: dict[tuple[Take, int], list[int]] = defaultdict(list)

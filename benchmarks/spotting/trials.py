@@ -13,7 +13,7 @@ import numpy as np
 
 from tsfmicro.benchmarks.spotting.chance import f1_interval, per_minute
 from tsfmicro.benchmarks.spotting.clips import Kind
-from tsfmicro.benchmarks.spotting.fitting import left_out, told
+from tsfmicro.benchmarks.spotting.fitting import left_out, merits_of, told
 from tsfmicro.benchmarks.spotting.movements import Movement, movements_in
 from tsfmicro.benchmarks.spotting.recordings import CONDITIONS, Recording, read_recordings
 from tsfmicro.benchmarks.spotting.takes import Condition
@@ -122,7 +122,7 @@ def _reported(variant: Variant, movements: Sequence[Movement]) -> list[Movement]
         return told(passed, _scores(passed), -np.inf)
     admitted, confidences = left_out(movements, variant.fitted_on, variant.without)
     if not variant.clearest:
-        return told(admitted, confidences, variant.least)
+        return told(admitted, merits_of(admitted, confidences, variant.least), variant.least)
     clearest = {id(m) for m in told(movements, _scores(movements), -np.inf)}
     return [m for m, c in zip(admitted, confidences, strict=True) if c >= variant.least and id(m) in clearest]
 

@@ -129,6 +129,15 @@ def test_what_another_movement_tells_better_says_so_and_is_measured_once(
     assert len(measured) == 2
 
 
+def test_a_movement_is_not_reported_twice(monkeypatch: pytest.MonkeyPatch, measured: Measured) -> None:
+    first, again = make_finished(SAMPLES), replace(make_finished(SAMPLES), candidate=2)
+    events = findings_of(monkeypatch, first, again)
+    assert [type(event) for event in events] == [MeEnd, MeRejected]
+    assert isinstance(events[1], MeRejected) and events[1].reasons == ("same_movement",)
+    rejected, then = replace(first, returned=False), replace(again, candidate=3)
+    assert [type(event) for event in findings_of(monkeypatch, rejected, then)] == [MeRejected, MeEnd]
+
+
 @pytest.mark.parametrize("flush", [False, True])
 def test_a_movement_that_did_not_return_is_rejected_and_never_recognised(
     monkeypatch: pytest.MonkeyPatch, measured: Measured, flush: bool

@@ -128,7 +128,7 @@ def test_usual_moves_are_those_of_two_seconds_before_the_movement() -> None:
 @pytest.mark.parametrize(
     ("reasons", "confidence", "merit"),
     [
-        ((), 0.8, 0.8),
+        ((), 0.8, 1.0 + 0.9 * 5.0),
         (("low_confidence", "blink"), 0.3, 0.3),
         (("slow_onset",), 0.9, -1.0),
         (("no_return", "speech"), 0.9, -1.0),
@@ -139,7 +139,7 @@ def test_merit_is_the_confidence_of_what_no_limit_rejects_alone(
     reasons: tuple[str, ...], confidence: float | None, merit: float
 ) -> None:
     verdict = Verdict(reasons, {}, confidence)
-    assert merit_of(verdict) == merit
+    assert merit_of(replace(finished(), score=5.0), verdict) == pytest.approx(merit)
     hidden = overshadowed(verdict)
     assert hidden.reasons == ("same_movement", *(r for r in reasons if r != LOW_CONFIDENCE))
     assert hidden.confidence == confidence
