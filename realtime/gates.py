@@ -103,8 +103,8 @@ def judge(finished: Finished, onset_to_apex: Displacement, spec: GateSpec, score
 def merit_of(finished: Finished, verdict: Verdict) -> float:
     """What one of several tellings of a movement is worth.
 
-    Of those that pass, the clearest, because its times are the best; of others, the most confident. What a limit rejects
-    alone is worth -1.
+    Of those that pass, the clearest, because its times are the best; of others, the most confident. What a limit
+    rejects alone is worth -1.
     """
     if set(verdict.reasons) - LEFT_TO_CONFIDENCE - {LOW_CONFIDENCE} or verdict.confidence is None:
         return -1.0
