@@ -53,7 +53,7 @@ class Export:
         self.bundle = make_bundle(folder / "tiny.tsf")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(products, "trace", trace_once)
-            patch.setattr(parity, "TEXTURE_PAIRS", 4)
+            patch.setattr(parity, "TEXTURE_PAIRS", 2)
             patch.setattr(parity, "FACE_PAIRS", 2)
             assert run(patch, self.bundle.path, "--fp16") == 0
         self.bundle = read_bundle(self.bundle.path)
@@ -67,7 +67,7 @@ def export(tmp_path_factory: pytest.TempPathFactory, no_card: None) -> Export:
 @pytest.fixture
 def quick(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "trace", trace_once)
-    monkeypatch.setattr(parity, "TEXTURE_PAIRS", 4)
+    monkeypatch.setattr(parity, "TEXTURE_PAIRS", 2)
     monkeypatch.setattr(parity, "FACE_PAIRS", 2)
 
 
