@@ -28,6 +28,8 @@ _SETTLED = 1 / 3
 """Share of the time after which figures are taken."""
 _PRELUDE_S = 2.0
 """Media time of the session before the baseline."""
+_LINGER_S = 0.5
+"""A thread that has ended stays in the system's list for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def run_soak(
         return [source_class(clip, f"{clip.name} {number}", fps, count) for number, clip in enumerate(clips, 1)]
 
     run_session(sources(_PRELUDE_S), recogniser, StageClock(), Outputs())
+    time.sleep(_LINGER_S)
     before = _sample(0.0)
     watcher, samples, done = Stopwatch(duration_s * _SETTLED), list[Sample](), threading.Event()
     began_s = time.monotonic()
@@ -100,7 +103,9 @@ def run_soak(
     finally:
         done.set()
         thread.join()
-    after = _sample(time.monotonic() - began_s)
+    took_s = time.monotonic() - began_s
+    time.sleep(_LINGER_S)
+    after = _sample(took_s)
     settled = [sample for sample in samples if sample.t_s >= after.t_s * _SETTLED]
     hours = [sample.t_s / 3600 for sample in settled]
     grows, low, high = slope_of_blocks(hours, [sample.rss_mib for sample in settled])
