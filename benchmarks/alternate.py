@@ -61,9 +61,8 @@ def measure(arm: Arm, words: Sequence[str]) -> Record:
         line = [sys.executable, "-c", _START.format(plant=plant), *words, "--json", str(path)]
         done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
         if done.returncode or not path.is_file():
-            raise TurnError(
-                f"{' '.join(words)} in {arm.name} ended with {done.returncode}: {done.stderr.strip()[-300:]}"
-            )
+            told = done.stderr.strip().splitlines() or ["it says nothing"]
+            raise TurnError(f"{' '.join(words)} in {arm.name} ended with {done.returncode}: {told[-1][-300:]}")
         record: Record = json.loads(path.read_text(encoding="utf-8"))
     return record
 

@@ -55,10 +55,10 @@ def test_a_fifth_is_found_and_nothing_else(slower: float, verdict: str) -> None:
 
 
 def test_what_another_hour_does_to_a_time_is_not_the_code() -> None:
-    """A run 7 % above another is significant where its own rounds agree, and yet no change; a ratio would be one."""
+    """A run 8 % above another is significant where its own rounds agree, and yet no change; a ratio would be one."""
     before, after = result(1, rounds=60), result(2, rounds=60)
     for figure in ("ratio", "a ms"):
-        after["rows"][0]["samples"][figure] = [1.12 * value for value in before["rows"][0]["samples"][figure]]
+        after["rows"][0]["samples"][figure] = [1.08 * value for value in before["rows"][0]["samples"][figure]]
     assert verdicts(compare(before, after)) == {
         "ratio": "higher",
         "a ms": "within drift",
@@ -86,18 +86,17 @@ def test_blank_stretches_are_left_out_on_both_sides() -> None:
 
 def test_a_result_beside_itself() -> None:
     for record in (result(1), live(1), result(1, turns=15)):
-        assert {(one.ratio, one.p, one.verdict) for one in compare(record, record)} == {
-            (1.0, 1.0, "no difference found")
-        } or all(one.ratio == 1.0 and not one.changed for one in compare(record, record))
+        for one in compare(record, record):
+            assert (one.ratio, one.verdict) == (1.0, "no difference found") and one.p == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("memory", [0.0, 0.9])
+@pytest.mark.parametrize("memory", [0.0, 0.5])
 def test_values_that_follow_each_other_count_for_fewer(memory: float) -> None:
     pairs = [
         compare(live(2 * n, memory=memory, blocks=96), live(2 * n + 1, memory=memory, blocks=96))[0] for n in range(60)
     ]
-    assert (np.median([one.values for one in pairs]) < 40) is (memory > 0.5)
-    assert sum(one.p < 0.05 for one in pairs) <= (9 if memory else 6)  # 19 of 60 where neighbours are taken as repeats
+    assert bool(np.median([one.values for one in pairs]) < 60) is (memory > 0)
+    assert sum(one.p < 0.05 for one in pairs) <= 9  # of 60; 18 where neighbours are taken for repeats
     assert sum(one.changed for one in pairs) <= 3
 
 
