@@ -94,7 +94,7 @@ def stages(
 
 @app.command(
     epilog="Example:\n\n    python -m venv fer; fer/bin/pip install --no-deps fer; fer/bin/pip install tensorflow-cpu "
-    "opencv-contrib-python pandas requests moviepy==1.0.3 tqdm ffmpeg-python\n\n"
+    "'opencv-contrib-python<5' pandas requests moviepy==1.0.3 tqdm ffmpeg-python\n\n"
     "    tsf-bench peers --python fer/bin/python --json results.json"
 )
 def peers(
