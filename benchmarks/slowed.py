@@ -10,16 +10,16 @@ from weakref import WeakKeyDictionary
 from tsfmicro.realtime.pipeline import EventRecogniser
 
 
-def slow_down(percent: float, now_s: Callable[[], float] = time.perf_counter) -> Callable[[], None]:
+def slow_down(percent: float, now_s: Callable[[], float] = time.process_time) -> Callable[[], None]:
     """From now on every frame takes so much longer, in this process.
 
-    After a frame the analysing thread spins for that share of the time since the frame before it was done, so that
-    decoding and whatever else lies between two frames of one thread is slowed with it. Not for sessions that wait for
-    their frames: they would be slowed by a share of the waiting.
+    After a frame the analysing thread spins for that share of the processor time that went by since the frame before it
+    was done, so that decoding and whatever else lies between two frames is slowed with it, and waiting is not. (A share
+    of the time on the wall would be burnt on a busy machine while others are waited for: far more work than was meant.)
 
     Args:
-        percent: of the time a frame takes.
-        now_s: the clock.
+        percent: of the processor time a frame takes.
+        now_s: the clock, by default the processor time of all threads.
 
     Returns:
         What takes it back.
