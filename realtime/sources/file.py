@@ -14,6 +14,7 @@ import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from tsfmicro.errors import ContractError, SourceError
@@ -133,7 +134,7 @@ class FileSource:
 
     def _decode(self) -> Generator[tuple[UInt8Array, int, float], None, None]:
         """Pictures with their place and time; what is unusable is counted in ``skipped``."""
-        clock = MediaClock(self._stream)
+        clock, reformatter = MediaClock(self._stream), VideoReformatter()
         shape: tuple[int, ...] | None = None
         for picture in self._decodable():
             index, self._position = self._position, self._position + 1
@@ -144,7 +145,7 @@ class FileSource:
             if t_s is None:
                 self.unordered += 1
                 continue
-            pixels = upright_rgb(picture)
+            pixels = upright_rgb(picture, reformatter)
             shape = shape or pixels.shape
             if pixels.shape != shape:
                 self.undecodable += 1
@@ -218,8 +219,13 @@ def _open(path: str, name: str) -> InputContainer:
     return container
 
 
-def upright_rgb(picture: VideoFrame) -> UInt8Array:
-    """(H, W, 3) RGB, turned the way the camera was held."""
-    pixels = np.asarray(picture.to_ndarray(format="rgb24"), dtype=np.uint8)
+def upright_rgb(picture: VideoFrame, reformatter: VideoReformatter) -> UInt8Array:
+    """(H, W, 3) RGB, turned the way the camera was held.
+
+    Args:
+        picture: as it was decoded.
+        reformatter: of all pictures of one stream; one made anew for every picture costs more than the conversion.
+    """
+    pixels = np.asarray(reformatter.reformat(picture, format="rgb24").to_ndarray(), dtype=np.uint8)
     quarter_turns = round(picture.rotation / 90) % 4  # counter-clockwise, as numpy's
     return np.ascontiguousarray(np.rot90(pixels, quarter_turns)) if quarter_turns else pixels

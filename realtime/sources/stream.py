@@ -12,6 +12,7 @@ import av
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 
 from tsfmicro.errors import SourceError, SourceLostError, UsageError
 from tsfmicro.realtime.sources.file import FileSource, upright_rgb
@@ -102,6 +103,7 @@ class StreamSource:
         # Frame threads would hold back a frame for every core: latency for nothing at the pace of a camera.
         self._stream.thread_type = "SLICE"
         self._stream.codec_context.thread_count = 1
+        self._reformatter = VideoReformatter()
         self._pictures = self._decoded()
         try:
             probe = next(self._pictures)
@@ -165,7 +167,7 @@ class StreamSource:
         if shape != self._shape:
             before, now = (f"{width}x{height}" for height, width in (self._shape, shape))
             raise SourceLostError(f"{self.name} changed its picture from {before} to {now}", "resized")
-        return Frame(upright_rgb(picture), index, t_s, arrived_s, self.name)
+        return Frame(upright_rgb(picture, self._reformatter), index, t_s, arrived_s, self.name)
 
     def _is_over(self) -> bool:
         stated_s = self.expected_duration_s
