@@ -27,7 +27,7 @@ from tsfmicro.bundle import (
     round_to_half,
     write_bundle,
 )
-from tsfmicro.errors import UsageError
+from tsfmicro.errors import BackendError, UsageError
 from tsfmicro.export.products import export_bundle
 from tsfmicro.labels import protocol
 from tsfmicro.models.config import ModelConfig
@@ -102,11 +102,10 @@ def run_engines(
 
     Returns:
         A row for each backend and batch, then one for each batch with the median ratios to torch eager by name, for
-        objectives.
+        objectives; and a row with ``status`` and ``why`` for each backend that cannot be used here.
 
     Raises:
         UsageError: if a backend is not known.
-        BackendError: if one cannot be used here.
     """
     unknown = sorted(set(backends) - set(BACKENDS))
     if unknown:
@@ -115,7 +114,10 @@ def run_engines(
     with ExitStack() as stack:
         named = {REFERENCE: load(bundle, REFERENCE, threads)}
         for backend in backends:
-            named |= {} if backend == REFERENCE else _runners(bundle, backend, threads)
+            try:
+                named |= {} if backend == REFERENCE else _runners(bundle, backend, threads)
+            except BackendError as error:  # a contender that is left out must say why
+                rows.append({"what": backend, "status": "not run", "why": str(error)})
         for runner in named.values():
             stack.enter_context(runner)
         distances = _distances(named)

@@ -36,6 +36,15 @@ def test_backends_take_turns_and_have_their_distance() -> None:
     assert ratio["onnxruntime"] == ours["ratio"]["median"] > 0
 
 
+def test_a_backend_that_cannot_run_says_why() -> None:
+    skipped, *timed = engines.run_engines(
+        read_bundle(default_bundle_path()), ["tensorrt-rtx", "onnxruntime"], [1], 1, 1
+    )
+    assert (skipped["what"], skipped["status"]) == ("tensorrt-rtx", "not run")
+    assert "tsf-export" in skipped["why"]
+    assert [row["what"] for row in timed][:2] == ["torch, batch 1", "onnxruntime, batch 1"]
+
+
 def test_neighbours_in_time_are_compared() -> None:
     assert engines._ratios([1.0, 20.0, 3.0], [2.0, 40.0, 3.0]) == 0.5
 
