@@ -89,7 +89,6 @@ def begin_proof(fused: FusedRecognizer, spec: PreprocessSpec, min_probability: f
     proof = Proof(onset, apex, np.empty((0, 0), np.float32), min_probability)
     exact = copy.deepcopy(fused).double()
     proof.reference = proof.in_batches(lambda o, a: network_logits(exact, o, a))
-    del exact
     if not np.isfinite(proof.reference).all():
         raise ParityError("the network gives NaN or infinity on crops of a face; such weights are not exported")
     proof.hold("torch", Precision.FLOAT32, proof.in_batches(lambda o, a: network_logits(fused, o, a)))
