@@ -133,12 +133,12 @@ def _axial(query: Tensor, key: Tensor, value: Tensor, biases: tuple[Tensor, ...]
     along_width, along_height = biases
     query, key, value = (t.reshape(-1, height, width, heads, channels // heads) for t in (query, key, value))
     # (B, H, W, N, d) -> (B, H, N, W, d) -> (B*H, N, W, d)
-    in_rows = (t.permute(0, 1, 3, 2, 4).reshape(-1, heads, width, channels // heads) for t in (query, key, value))
-    value = _attend(*in_rows, along_width).reshape(-1, height, heads, width, channels // heads)  # (B, H, N, W, d)
+    q, k, v = (t.permute(0, 1, 3, 2, 4).reshape(-1, heads, width, channels // heads) for t in (query, key, value))
+    value = _attend(q, k, v, along_width).reshape(-1, height, heads, width, channels // heads)  # (B, H, N, W, d)
     # (B, H, W, N, d) -> (B, W, N, H, d) -> (B*W, N, H, d); the values come as (B, H, N, W, d)
     turned = (query.permute(0, 2, 3, 1, 4), key.permute(0, 2, 3, 1, 4), value.permute(0, 3, 2, 1, 4))
-    in_columns = (t.reshape(-1, heads, height, channels // heads) for t in turned)
-    out = _attend(*in_columns, along_height).reshape(-1, width, heads, height, channels // heads)  # (B, W, N, H, d)
+    q, k, v = (t.reshape(-1, heads, height, channels // heads) for t in turned)
+    out = _attend(q, k, v, along_height).reshape(-1, width, heads, height, channels // heads)  # (B, W, N, H, d)
     return out.permute(0, 3, 1, 2, 4).reshape(-1, height, width, channels)  # (B, H, W, N, d) -> (B, H, W, C)
 
 
