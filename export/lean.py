@@ -38,13 +38,12 @@ def lean(fused: FusedRecognizer) -> FusedRecognizer:
 
 
 def _lean_stage(stage: RetentionStage) -> None:
-    retentions = [block.retention for block in stage.blocks if isinstance(block, RetentionBlock)]
-    order = halves_order(retentions[0].out.in_features, retentions[0].heads)
+    blocks = [block for block in stage.blocks if isinstance(block, RetentionBlock)]
+    order = halves_order(blocks[0].retention.out.in_features, blocks[0].retention.heads)
     for name, table in list(stage.geometry.named_buffers()):
         if name.endswith(("_cos", "_sin")):
             stage.geometry.register_buffer(name, table[:, order], persistent=False)
-    for index, block in enumerate(stage.blocks):
-        stage.blocks[index] = LeanBlock(block, order)
+    stage.blocks = nn.ModuleList(LeanBlock(block, order) for block in blocks)
 
 
 def _replace(root: nn.Module, old: nn.Module, new: nn.Module) -> None:
