@@ -81,7 +81,7 @@ def test_half_precision_makes_graphs_an_engine_and_its_sidecar(export: Export) -
     assert set(bundle.manifest.files) == {"weights.safetensors", *FILES}
     card = read_card(bundle, NAME)
     assert (card.kind, card.precision_requested, card.precision_actual) == ("tensorrt-rtx", "float16", "float16")
-    assert card.matrix_layers == {"float16": 72, "float32": 1}
+    assert card.matrix_layers == {"float16": 86, "float32": 1}
     assert card.float32_layers == ("head.classify",)
     assert card.graph_sha256 == bundle.manifest.files["model.fp16.onnx"]
     assert card.weights_sha256 == bundle.manifest.files["weights.safetensors"]

@@ -8,10 +8,9 @@ what the float32 graph computes in ONNX Runtime.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from tsfmicro.bundle import Bundle
+from tsfmicro.closing import Closing
 from tsfmicro.errors import BackendError, ContractError, ParityError
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.runners.contract import RunnerOutput, require_crops
@@ -28,7 +27,7 @@ Reference = Callable[[UInt8Array, UInt8Array], Float32Array]
 """Crops in, logits out: what an engine is compared with."""
 
 
-class TensorRtRunner:
+class TensorRtRunner(Closing):
     """Runs an engine of kind ``backend``. :meth:`infer` may be called from several threads at once."""
 
     def __init__(self, bundle: Bundle, kind: str, reference: Reference) -> None:
@@ -92,14 +91,6 @@ class TensorRtRunner:
         """Free the card. Closing twice is harmless."""
         self._closed = True
         self._engine.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _prove(self, bundle: Bundle, card: EngineCard, reference: Reference) -> None:
         onset, apex = probe_pairs(_PROBE_PAIRS, _PROBE_SEED)
