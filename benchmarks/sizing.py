@@ -17,7 +17,7 @@ from tsfmicro.values import Float64Array
 _REPEATS = 3
 _MODELLED_S = 120.0
 _CORES = (1, 2)
-"""Of a process: its analysing thread uses one at most, and decoding takes far less than that."""
+"""Of a process: its analysing thread uses one at most; decoding and naming take far less than that."""
 _NAMED_PER_MINUTE = (0.0, 1.0, 6.0)
 """Micro-expressions on every camera: how often they are is a guess, and what naming them costs is paid by all."""
 
@@ -65,6 +65,9 @@ def most_sources(service: Service, fps: float, cores: int, named_per_minute: flo
 def size(service: Service, fps: float, cameras: Sequence[int]) -> list[dict[str, Any]]:
     """Rows: what so many cameras need, by how often something is named and the cores each process has for itself.
 
+    Each row says what it assumes: picture and faces of every camera, what a frame and a naming cost, all of it on the
+    CPU, and the share of the cores that are then at work.
+
     Processes do not share cores in this model, which asks for a little more than a machine that is shared out.
     """
     rows: list[dict[str, Any]] = []
@@ -88,6 +91,12 @@ def size(service: Service, fps: float, cameras: Sequence[int]) -> list[dict[str,
                         "processes": processes,
                         "cores": None if processes is None else processes * cores,
                         "busy_cores": round(number * busy, 1),
+                        "utilisation": None if processes is None else round(number * busy / (processes * cores), 3),
+                        "picture": service.picture,
+                        "faces_per_frame": round(service.faces_per_frame, 3),
+                        "frame_ms": round(frame_s * 1e3, 3),
+                        "naming_ms": round(naming_s * 1e3, 1),
+                        "device": "cpu",
                     }
                 )
     return rows
@@ -102,4 +111,4 @@ def _arrivals(service: Service, due_s: Float64Array, start: int, naming_s: Float
     """Measured times in their order, over and over: heavy frames come in runs, which chance would tear apart."""
     places = (start + np.arange(len(due_s))) % len(service.decode_s)
     naming = naming_s[np.arange(len(due_s)) % len(naming_s)]
-    return Arrivals(due_s, service.decode_s[places], service.analysis_s[places] + naming, lead_s)
+    return Arrivals(due_s, service.decode_s[places], service.analysis_s[places], lead_s, naming)

@@ -44,8 +44,9 @@ from tsfmicro.realtime.sources.reconnect import DEFAULT_RETRY_FOR_S, Reconnectin
 from tsfmicro.realtime.sources.stream import TRANSPORTS, StreamSpec
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.terminal import print_summary, print_truth
+from tsfmicro.realtime.window import Controls
 from tsfmicro.realtime.window_recognise import Ensemble, WindowRecogniser
-from tsfmicro.runners import BACKENDS, choose, load
+from tsfmicro.runners import BACKENDS, beside_the_frames, choose, load
 from tsfmicro.runners.window import load_window
 from tsfmicro.synthetic.timecourse import TrueEvent
 
@@ -176,7 +177,8 @@ def live(
         _check_replay(opened, preprocess.align)
         outputs = Outputs()
         stack.callback(outputs.close)
-        open_outputs(asked, outputs, opened, truth, session.spec.spot, preprocess, console)
+        controls = Controls(session.recalibrate, lambda: interruption.requested)
+        open_outputs(asked, outputs, opened, truth, session.spec.spot, preprocess, console, controls)
         try:
             summary = session.run(opened, outputs)
         except BrokenPipeError:
@@ -212,12 +214,14 @@ def _load(
 def _member(bundle: Bundle, backend: str, clock: StageClock, stack: ExitStack, console: Console) -> Namer:
     calibration = bundle.manifest.calibration
     if bundle.manifest.model.reads_windows:
-        return WindowRecogniser(stack.enter_context(load_window(bundle, backend)), calibration, clock)
+        return WindowRecogniser(
+            stack.enter_context(load_window(bundle, backend, beside_the_frames())), calibration, clock
+        )
     if backend == "auto":
         choice = choose(bundle)
         console.print(f"backend {choice}", markup=False, soft_wrap=True)
         backend = choice.backend
-    return Recogniser(stack.enter_context(load(bundle, backend)), calibration, clock)
+    return Recogniser(stack.enter_context(load(bundle, backend, beside_the_frames())), calibration, clock)
 
 
 def _open(
