@@ -222,12 +222,12 @@ def _load(
 
 def _member(bundle: Bundle, backend: str, clock: StageClock, stack: ExitStack, console: Console) -> Namer:
     calibration = bundle.manifest.calibration
-    if bundle.manifest.model.reads_windows:
-        return WindowRecogniser(stack.enter_context(load_window(bundle, backend)), calibration, clock)
     if backend == "auto":
         choice = choose(bundle)
         console.print(f"backend {choice}", markup=False, soft_wrap=True)
         backend = choice.backend
+    if bundle.manifest.model.reads_windows:
+        return WindowRecogniser(stack.enter_context(load_window(bundle, backend)), calibration, clock)
     return Recogniser(stack.enter_context(load(bundle, backend)), calibration, clock)
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.runners.fake_card import CLASSES, FakeCuda, FakeTensorRt, fake_logits, softmax
 from tsfmicro.errors import BackendError
 from tsfmicro.runners import tensorrt_engine
-from tsfmicro.runners.tensorrt_engine import Engine
+from tsfmicro.runners.tensorrt_engine import Engine, pair_layout
 from tsfmicro.values import UInt8Array
 
 SIDE = 8
@@ -29,7 +29,7 @@ def trt(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> FakeTensorRt:
 
 
 def an_engine(cuda: FakeCuda, kind: str = "tensorrt") -> Engine:
-    return Engine(b"plan", kind, SIDE, CLASSES, 8, cuda)  # type: ignore[arg-type]
+    return Engine(b"plan", kind, pair_layout(SIDE, CLASSES), 8, cuda)  # type: ignore[arg-type]
 
 
 def crops(count: int, seed: int) -> UInt8Array:
