@@ -23,22 +23,34 @@ from tsfmicro.realtime.stage_clock import StageClock
 
 @dataclass(slots=True)
 class Stopwatch:
-    """A viewer that only looks at the clock: from when a frame was due to when all it brought is written."""
+    """A viewer that only looks at the clock: from when a frame was due to when all it brought is written.
+
+    A frame whose movement is still being named is counted when the name is told, at what that took.
+    """
 
     warm_up_s: float
     """Media time that is not counted."""
     latencies_ms: array[float] = field(default_factory=lambda: array("d"))
     """Packed: a benchmark of memory must not be what grows."""
+    named_ms: array[float] = field(default_factory=lambda: array("d"))
+    """Those among them of frames that ended a movement, until it was named."""
     faces: int = 0
 
     def see(self, step: Step) -> None:
         """See ``Viewer.see``."""
         if step.frame.t_s >= self.warm_up_s:
-            self.latencies_ms.append((time.monotonic() - step.frame.captured_s) * 1e3)
             self.faces += len(step.faces)
+            if not step.naming:
+                self.latencies_ms.append((time.monotonic() - step.frame.captured_s) * 1e3)
+        self.finish(step.events)
 
     def finish(self, events: Sequence[Event]) -> None:
-        """Nothing to do at the end of a source."""
+        """See ``Viewer.finish``."""
+        for event in events:
+            if isinstance(event, MeEnd) and event.recognition and event.interval.offset.t_s >= self.warm_up_s:
+                told_ms = (event.compute_s or 0.0) * 1e3
+                self.named_ms.append(told_ms)
+                self.latencies_ms.append(told_ms)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -76,6 +88,7 @@ def run_live(
         "events": sum(isinstance(event, MeEnd) for event in summary.events),
         **percentiles(watcher.latencies_ms, "ms"),
         "holds_deadline": _holds(watcher.latencies_ms, fps) and summary.ledger.dropped == 0,
+        "named": percentiles(watcher.named_ms, "ms"),
         "histogram_ms": {"upper_edge_count": histogram(watcher.latencies_ms)},
         "stages": clock.report(),
     }

@@ -2,9 +2,9 @@
 
 What it models, after ``realtime/readers.py`` and ``realtime/handoff.py``: every source has a thread that decodes one
 frame after the other into a lane of its own, which gives up its oldest frame when it is full; one thread analyses, in
-rounds of one frame at most from each lane, oldest first. Threads that have work share the cores evenly (processor
-sharing), and none uses more than one. What it leaves out: the interpreter's lock, caches, and everything else that runs
-on the machine.
+rounds of one frame at most from each lane, oldest first; one names movements, in the order in which they ended. Threads
+that have work share the cores evenly (processor sharing), and none uses more than one. What it leaves out: the
+interpreter's lock, caches, and everything else that runs on the machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tsfmicro.errors import ContractError
 from tsfmicro.realtime.handoff import CAPACITY
 from tsfmicro.values import Float64Array
 
-_ANALYSER = -1
+_ANALYSER, _NAMER = -1, -2
 _HEAD_START_S = 1.0
 """Before zero, in which what may be decoded ahead of time is."""
 
@@ -37,11 +37,13 @@ class Arrivals:
     """(N,) seconds that analysing it takes a core."""
     lead_s: float = 0.0
     """How long before it is due a frame can be decoded: 0 for a camera, infinite for a recording that is only paced."""
+    naming_s: Float64Array | None = None
+    """(N,) seconds that naming what the frame brought to an end takes a core; None where nothing is named."""
 
     def __post_init__(self) -> None:
-        if not self.due_s.shape == self.decode_s.shape == self.analysis_s.shape or self.due_s.ndim != 1:
-            shapes = (self.due_s.shape, self.decode_s.shape, self.analysis_s.shape)
-            raise ContractError(f"Arrivals has arrays of {shapes}; expected three of the same length")
+        arrays = [self.due_s, self.decode_s, self.analysis_s, *([] if self.naming_s is None else [self.naming_s])]
+        if self.due_s.ndim != 1 or len({array.shape for array in arrays}) != 1:
+            raise ContractError(f"Arrivals has arrays of {[a.shape for a in arrays]}; expected rows of the same length")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +53,7 @@ class Served:
     due_s: Float64Array
     """(M,) when each analysed frame was due, in the order in which they were done."""
     latency_s: Float64Array
-    """(M,) from then to the end of its analysis."""
+    """(M,) from then to the end of its analysis, or to the name of what it brought to an end."""
     captured: int
     dropped: int
 
@@ -72,7 +74,7 @@ class _Run:
         self._sources, self._cores, self._capacity = sources, cores, capacity
         self._now_s = -_HEAD_START_S
         self._left_s: dict[int, float] = {}
-        """Work left of every thread that has some: the number of a source, or the analyser."""
+        """Work left of every thread that has some: the number of a source, the analyser, or the namer."""
         self._timers: list[tuple[float, int, bool]] = []
         """(when, source, whether its frame is to be put then; else it is to be decoded)."""
         self._frame = [0] * len(sources)
@@ -81,6 +83,8 @@ class _Run:
         """Of every source with frames in it; they are kept sparse, since most are empty most of the time."""
         self._turn: deque[tuple[float, int, int]] = deque()
         """What is left of the analyser's round, first what it is at: (due, source, frame)."""
+        self._unnamed: deque[tuple[float, float]] = deque()
+        """What the namer has before it, first what it is at: (due, work)."""
         self._done: list[tuple[float, float]] = []
         self._dropped = 0
 
@@ -111,9 +115,12 @@ class _Run:
         elif thread is not None:
             del self._left_s[thread]
             if thread == _ANALYSER:
-                due_s, _, _ = self._turn.popleft()
-                self._done.append((due_s, self._now_s - due_s))
+                self._decide(*self._turn.popleft())
                 self._take()
+            elif thread == _NAMER:
+                due_s, _ = self._unnamed.popleft()
+                self._done.append((due_s, self._now_s - due_s))
+                self._name()
             else:
                 due_s = float(self._sources[thread].due_s[self._frame[thread]])
                 heapq.heappush(self._timers, (max(self._now_s, due_s), thread, True))
@@ -135,6 +142,21 @@ class _Run:
         self._read(number)
         if not self._turn:
             self._take()
+
+    def _decide(self, due_s: float, number: int, frame: int) -> None:
+        """A frame is analysed: it is done with, or waits for a name."""
+        naming_s = self._sources[number].naming_s
+        if naming_s is None or not naming_s[frame]:
+            self._done.append((due_s, self._now_s - due_s))
+            return
+        self._unnamed.append((due_s, float(naming_s[frame])))
+        if _NAMER not in self._left_s:
+            self._name()
+
+    def _name(self) -> None:
+        """The namer goes on to what waits longest."""
+        if self._unnamed:
+            self._left_s[_NAMER] = self._unnamed[0][1]
 
     def _take(self) -> None:
         """The analyser goes on: with its round, or with the next one."""

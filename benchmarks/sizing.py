@@ -17,7 +17,7 @@ from tsfmicro.values import Float64Array
 _REPEATS = 3
 _MODELLED_S = 120.0
 _CORES = (1, 2)
-"""Of a process: its analysing thread uses one at most, and decoding takes far less than that."""
+"""Of a process: its analysing thread uses one at most; decoding and naming take far less than that."""
 _NAMED_PER_MINUTE = (0.0, 1.0, 6.0)
 """Micro-expressions on every camera: how often they are is a guess, and what naming them costs is paid by all."""
 
@@ -102,4 +102,4 @@ def _arrivals(service: Service, due_s: Float64Array, start: int, naming_s: Float
     """Measured times in their order, over and over: heavy frames come in runs, which chance would tear apart."""
     places = (start + np.arange(len(due_s))) % len(service.decode_s)
     naming = naming_s[np.arange(len(due_s)) % len(naming_s)]
-    return Arrivals(due_s, service.decode_s[places], service.analysis_s[places] + naming, lead_s)
+    return Arrivals(due_s, service.decode_s[places], service.analysis_s[places], lead_s, naming)

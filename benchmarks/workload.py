@@ -15,7 +15,7 @@ from tsfmicro.bundle import default_bundle_path, read_bundle
 from tsfmicro.errors import SourceError
 from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.sources.demo import DEMO_NAME
-from tsfmicro.runners import load
+from tsfmicro.runners import beside_the_frames, load
 
 _DEMO_S = 24.0
 _DEMO_FPS = 60.0
@@ -67,7 +67,7 @@ def workload(names: list[str] | None, spot_only: bool) -> Iterator[Workload]:
 @contextmanager
 def _recogniser(spot_only: bool) -> Iterator[tuple[Recogniser | None, str | None]]:
     bundle = None if spot_only else read_bundle(default_bundle_path())
-    with nullcontext() if bundle is None else load(bundle) as runner:
+    with nullcontext() if bundle is None else load(bundle, threads=beside_the_frames()) as runner:
         if bundle is None or runner is None:
             yield None, None
         else:

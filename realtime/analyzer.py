@@ -80,6 +80,7 @@ class FaceAnalyzer:
         self._preprocessor = preprocessor
         self._keep = keep
         self._window_frames = window_frames
+        self._spot = spot
         self._spotter = FaceSpotter(spot, align)
         self._sliding: SlidingWindows | None = None
         if slide is not None and preprocessor is not None and window_frames is not None:
@@ -94,6 +95,17 @@ class FaceAnalyzer:
     def active(self) -> bool:
         """True while a movement is being followed."""
         return self._spotter.active
+
+    @property
+    def calibrated(self) -> bool:
+        """False while the face is only watched."""
+        return self._spotter.calibrated
+
+    def recalibrate(self) -> list[Finding]:
+        """Forget how the face usually moves, and watch it anew; what is going on ends here."""
+        findings = self.flush()
+        self._spotter = FaceSpotter(self._spot, self._align, self._spotter.candidates)
+        return findings
 
     def push(self, sample: FaceSample) -> list[Finding]:
         """Take the face's next sample."""

@@ -46,8 +46,9 @@ from tsfmicro.realtime.sources.reconnect import DEFAULT_RETRY_FOR_S, Reconnectin
 from tsfmicro.realtime.sources.stream import TRANSPORTS, StreamSpec
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.terminal import print_summary, print_truth
+from tsfmicro.realtime.window import Controls
 from tsfmicro.realtime.window_recognise import Ensemble, WindowRecogniser, of_windows
-from tsfmicro.runners import BACKENDS, choose, load
+from tsfmicro.runners import BACKENDS, beside_the_frames, choose, load
 from tsfmicro.runners.window import load_window
 from tsfmicro.synthetic.timecourse import TrueEvent
 
@@ -187,7 +188,10 @@ def live(
         _check_replay(opened, preprocess.align)
         outputs = Outputs()
         stack.callback(outputs.close)
-        open_outputs(asked, outputs, opened, truth, session.spec.spot, preprocess, console, of_windows(recogniser))
+        controls = Controls(session.recalibrate, lambda: interruption.requested)
+        open_outputs(
+            asked, outputs, opened, truth, session.spec.spot, preprocess, console, controls, of_windows(recogniser)
+        )
         try:
             summary = session.run(opened, outputs)
         except BrokenPipeError:
@@ -227,8 +231,9 @@ def _member(bundle: Bundle, backend: str, clock: StageClock, stack: ExitStack, c
         console.print(f"backend {choice}", markup=False, soft_wrap=True)
         backend = choice.backend
     if bundle.manifest.model.reads_windows:
-        return WindowRecogniser(stack.enter_context(load_window(bundle, backend)), calibration, clock)
-    return Recogniser(stack.enter_context(load(bundle, backend)), calibration, clock)
+        runner = stack.enter_context(load_window(bundle, backend, beside_the_frames()))
+        return WindowRecogniser(runner, calibration, clock)
+    return Recogniser(stack.enter_context(load(bundle, backend, beside_the_frames())), calibration, clock)
 
 
 def _slide(stride_s: float | None, recogniser: Namer | None) -> SlideSpec | None:

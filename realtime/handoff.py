@@ -64,7 +64,7 @@ class Handoff(Generic[T]):
     def __init__(self, live: Sequence[bool], capacity: int = CAPACITY) -> None:
         self._lanes: list[_Lane[T]] = [_Lane(is_live) for is_live in live]
         self._capacity = capacity
-        self._closed = False
+        self._closed = self._woken = False
         self._changed = threading.Condition()
 
     def put(self, lane: int, item: T, order_s: float, droppable: bool = True) -> bool:
@@ -98,7 +98,7 @@ class Handoff(Generic[T]):
     def take(self, timeout_s: float) -> list[Taken[T]]:
         """The next round, in order: every live lane's next item, or those of recordings that belong to one instant.
 
-        Empty after so many seconds without an item.
+        Empty after so many seconds without an item, or where somebody called :meth:`wake`.
         """
         until_s = time.monotonic() + timeout_s
         with self._changed:
@@ -107,9 +107,16 @@ class Handoff(Generic[T]):
                 if turn:
                     return [self._taken(number) for number in turn]
                 left_s = until_s - time.monotonic()
-                if left_s <= 0 or self._closed:
+                if left_s <= 0 or self._closed or self._woken:
+                    self._woken = False
                     return []
                 self._changed.wait(left_s)
+
+    def wake(self) -> None:
+        """Have :meth:`take` answer now, or the next time it would wait."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
 
     def abandon(self, lane: int) -> None:
         """Nothing more is wanted of this lane; its writer is told with its next put."""

@@ -22,7 +22,7 @@ from tsfmicro.realtime.spot import SpotSpec
 from tsfmicro.realtime.terminal import NoticeSink, ProgressViewer
 from tsfmicro.realtime.track import PATIENCE_S
 from tsfmicro.realtime.viewers import HindsightVideo, TimelineViewer, Viewer
-from tsfmicro.realtime.window import Window, display_available
+from tsfmicro.realtime.window import Controls, Window, display_available
 from tsfmicro.realtime.window_recognise import WindowRecogniser
 from tsfmicro.synthetic.timecourse import TrueEvent
 
@@ -76,6 +76,7 @@ def open_outputs(
     spot: SpotSpec,
     preprocess: PreprocessSpec,
     console: Console,
+    controls: Controls,
     windows: WindowRecogniser | None = None,
 ) -> None:
     """Open everything asked for, into ``outputs``, which closes it.
@@ -109,7 +110,7 @@ def open_outputs(
     if len(opened) == 1:
         outputs.viewers.append(ProgressViewer(console, opened[0]))
     if spec.display and spec.privacy != "events-only" and display_available():
-        outputs.viewers.append(_private(Window(spot.threshold), spec.privacy))
+        outputs.viewers.append(_private(Window(spot.threshold, controls), spec.privacy))
 
 
 def _private(viewer: Viewer, privacy: Privacy) -> Viewer:

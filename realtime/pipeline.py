@@ -34,6 +34,8 @@ class FaceView:
     """Robust z-score of its latest movement; compare with ``SpotSpec.threshold``."""
     active: bool
     """True while a movement is being followed."""
+    calibrated: bool = True
+    """False while it is only watched, to learn how it usually moves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,9 +48,9 @@ class Observation:
     sight: Sight | None = None
 
     @property
-    def unnamed(self) -> bool:
-        """True where the recogniser is to be asked."""
-        return any(isinstance(found, Unnamed) for found in self.findings)
+    def unnamed(self) -> int:
+        """Movements about which the recogniser is to be asked."""
+        return sum(isinstance(found, Unnamed) for found in self.findings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +62,8 @@ class Step:
     events: tuple[Event, ...]
     sight: Sight | None = None
     """What the events were made of, for whoever keeps it; large, so let go of it soon."""
+    naming: int = 0
+    """Movements of this frame that are still being named; they come with a later step, or with the end."""
 
 
 @dataclass(slots=True)
@@ -82,6 +86,9 @@ class PipelineSpec:
     landmark_interval_s: float = 1 / 15
     """While nothing moves, landmarks are taken this often; between them, and for the crop at all times, points are
     followed. A blink of 0.1 s falls on at least one."""
+    close_interval_s: float = 1 / 75
+    """While something moves: every frame of a camera of 60 frames/s or fewer, and as often of a faster one. Eyes and
+    mouth are no quicker, and landmarks cost as much as three frames without them."""
     slide: SlideSpec | None = None
     """When windows are named without asking the spotter, by a recogniser that takes windows; None for never."""
 
@@ -115,7 +122,9 @@ class EventRecogniser:
         self._spec = spec or PipelineSpec()
         self._clock = clock or StageClock()
         self._align = (recogniser.preprocess if recogniser else PreprocessSpec()).align
-        self._watch = watch or FaceWatch(detector, self._align, self._spec.landmark_interval_s, self._clock)
+        self._watch = watch or FaceWatch(
+            detector, self._align, self._spec.landmark_interval_s, self._spec.close_interval_s, self._clock
+        )
         self._analyzers: dict[int, FaceAnalyzer] = {}
         self._times_s: deque[float] = deque(maxlen=_RATE_WINDOW)
         self._next_index = 0
@@ -169,6 +178,10 @@ class EventRecogniser:
         sight = self._watch.look(frame, closely=moving)
         return self._judge(frame, sight)
 
+    def recalibrate(self) -> None:
+        """From the next frame on, learn again how every face in view usually moves."""
+        self._watch.recalibrate()
+
     def _judge(self, frame: Frame, sight: Sight) -> Observation:
         """From what a frame shows to what it means."""
         self._times_s.append(sight.at.t_s)
@@ -179,6 +192,9 @@ class EventRecogniser:
         findings: list[Finding] = []
         for face_id, last_seen in sight.lost:
             findings += self._give_up(face_id, last_seen)
+        if sight.afresh:
+            for analyzer in self._analyzers.values():
+                findings += analyzer.recalibrate()
         views: list[FaceView] = []
         for face_id, face in sight.faces.items():
             if face.new_iod_px is not None:
@@ -188,7 +204,7 @@ class EventRecogniser:
             analyzer = self._analyzers[face_id]
             with self._clock.stage("spot"):
                 findings += analyzer.push(face.sample)
-            views.append(FaceView(face_id, face.box_px, analyzer.score, analyzer.active))
+            views.append(FaceView(face_id, face.box_px, analyzer.score, analyzer.active, analyzer.calibrated))
         if sight.at.t_s >= self._next_stats_s:
             findings.append(self._stats(sight.at, len(views)))
             self._next_stats_s = sight.at.t_s + _STATS_INTERVAL_S

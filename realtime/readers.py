@@ -62,6 +62,10 @@ class Readers:
         """See ``Handoff.take``."""
         return self._handoff.take(timeout_s)
 
+    def wake(self) -> None:
+        """See ``Handoff.wake``."""
+        self._handoff.wake()
+
     def abandon(self, lane: int) -> None:
         """Read no more of a source."""
         self._handoff.abandon(lane)

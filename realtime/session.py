@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,8 +15,10 @@ from tsfmicro.errors import SourceLostError
 from tsfmicro.landmarks import LandmarkDetector
 from tsfmicro.realtime.analyzer import Closing
 from tsfmicro.realtime.events import Event, SessionEnd, SessionStart
+from tsfmicro.realtime.garbage import loaded_objects_set_aside
 from tsfmicro.realtime.ledger import Ledger, total
 from tsfmicro.realtime.naming import name
+from tsfmicro.realtime.naming_thread import Named, NamingThread, part
 from tsfmicro.realtime.pipeline import EventRecogniser, Observation, PipelineSpec, Step, Tally
 from tsfmicro.realtime.readers import Delivery, Readers
 from tsfmicro.realtime.recognise import Namer
@@ -73,7 +75,8 @@ class Summary:
 class Session:
     """Runs all sources at once through the pure pipeline, one after the other frame by frame, and numbers the events.
 
-    Threads read, this one analyses. A source that is lost for good does not end the others.
+    Threads read, this one analyses; another names the movements of live sources meanwhile. A source that is lost for
+    good does not end the others.
 
     Args:
         detector: makes the landmark component of one source.
@@ -104,6 +107,7 @@ class Session:
         self._interrupted = interrupted
         self._seq = 0
         self._runs: list[SourceRun] = []
+        self._naming: NamingThread | None = None
         self._unseen: dict[int, list[Event]] = {}
         self._kept: deque[Event] = deque(maxlen=_KEPT_EVENTS)
 
@@ -111,6 +115,11 @@ class Session:
     def spec(self) -> PipelineSpec:
         """Constants of the pipeline."""
         return self._spec
+
+    def recalibrate(self) -> None:
+        """Learn again how the faces in view usually move, in all sources; from the thread of :meth:`run`."""
+        for run in self._runs:
+            run.recalibrate()
 
     def reports(self) -> tuple[Mapping[str, Any], ...]:
         """For every source, its books as they stand; see ``SourceRun.report``."""
@@ -127,6 +136,8 @@ class Session:
         began_s = time.monotonic()
         names = tuple(source.name for source in sources)
         readers = Readers(sources, self._clock)
+        if self._recogniser is not None:
+            self._naming = NamingThread(self._recogniser, readers.wake)
         stopped: BaseException | None = None
         reason = "failed"
         try:
@@ -135,8 +146,9 @@ class Session:
             self._runs = []
             for source in sources:
                 self._runs.append(self._begin(source, outputs))
-            readers.start()
-            reason, stopped = self._analyse(readers, outputs)
+            with loaded_objects_set_aside():
+                readers.start()
+                reason, stopped = self._analyse(readers, outputs)
         except KeyboardInterrupt as interrupt:
             stopped, reason = interrupt, "interrupted"
         except StopRequested:
@@ -148,6 +160,8 @@ class Session:
                 # Last of all: a thread that waits for an answer may need seconds, and the records do not wait for it.
                 stack.callback(readers.close)
                 stack.callback(outputs.close)
+                if self._naming is not None:
+                    stack.callback(self._naming.close)
                 stack.callback(lambda: self._emit([self._end(wall_s, reason)], outputs))
                 for number in reversed(range(len(self._runs))):
                     stack.callback(self._finish, number, reason, outputs)
@@ -170,6 +184,7 @@ class Session:
         while any(run.reason is None for run in self._runs):
             if self._interrupted():
                 raise KeyboardInterrupt
+            self._tell_named(outputs)
             held: list[tuple[int, Observation]] = []
             try:
                 for taken in readers.take(_LOOK_UP_S):
@@ -214,6 +229,7 @@ class Session:
                 if not observed.unnamed:
                     self._decide([held.pop()], outputs)
             return limit
+        self._await_names(outputs)
         run.update(delivery.ledger, dropped)
         if item is not None:
             events = run.lost(item) if isinstance(item, Lost) else run.restored(item)
@@ -222,10 +238,36 @@ class Session:
         return None
 
     def _decide(self, observations: Sequence[tuple[int, Observation]], outputs: Outputs) -> None:
-        """Name what several sources showed, all of it in one call, and tell it."""
-        named = name([observed.findings for _, observed in observations], self._recogniser)
-        for (number, observed), events in zip(observations, named, strict=True):
+        """Name what several sources showed, all of it in one call, and tell it; live sources do not wait for it."""
+        later: list[tuple[int, Observation]] = []
+        now: list[tuple[int, Observation]] = []
+        for number, observed in observations:
+            waits = self._naming is not None and self._runs[number].live and observed.unnamed
+            (later if waits else now).append((number, observed))
+        if self._naming is not None and later:
+            parted = [part(observed.findings) for _, observed in later]
+            self._naming.ask(later, [findings.later for findings in parted])
+            for (number, observed), findings in zip(later, parted, strict=True):
+                self._show(number, self._runs[number].undecided(observed, findings.now), outputs)
+        named = name([observed.findings for _, observed in now], self._recogniser)
+        for (number, observed), events in zip(now, named, strict=True):
             self._show(number, self._runs[number].decided(observed, events), outputs)
+
+    def _tell_named(self, outputs: Outputs) -> None:
+        """Tell what has been named meanwhile."""
+        if self._naming is not None:
+            self._tell(self._naming.answered(), outputs)
+
+    def _await_names(self, outputs: Outputs) -> None:
+        """Tell everything that is being named: what comes next must not overtake it."""
+        if self._naming is not None:
+            self._tell(self._naming.drain(), outputs)
+
+    def _tell(self, named: Iterable[Named], outputs: Outputs) -> None:
+        for frame in named:
+            events = self._runs[frame.source].named(frame.observed, frame.events)
+            self._emit(events, outputs)
+            self._unseen.setdefault(frame.source, []).extend(events)
 
     def _leave(self, number: int, reason: str, readers: Readers, outputs: Outputs) -> None:
         readers.abandon(number)
@@ -235,6 +277,7 @@ class Session:
         run = self._runs[number]
         if run.reason is not None:
             return
+        self._await_names(outputs)
         last = run.finish(reason)
         self._emit(last, outputs)
         for viewer in outputs.viewers:

@@ -104,8 +104,13 @@ class SourceRun:
             return None
         return "duration" if self._now_s() - self._first_captured_s >= self._limits.duration_s else None
 
+    @property
+    def live(self) -> bool:
+        """True where the source does not wait."""
+        return self._live
+
     def observe(self, frame: Frame) -> Observation:
-        """Analyse a frame, up to the names; :meth:`decided` takes those."""
+        """Analyse a frame, up to the names; :meth:`decided`, or :meth:`undecided` and :meth:`named`, take those."""
         if self._first_captured_s is None:
             self._first_captured_s = frame.captured_s
         observed = self._recogniser.observe(frame)
@@ -114,14 +119,38 @@ class SourceRun:
 
     def decided(self, observed: Observation, events: Sequence[Event]) -> Step:
         """What the frame observed last came to: its findings, named."""
+        self._measure_rate()
+        return Step(observed.frame, observed.faces, self._completed(events, self._decision_s(observed)), observed.sight)
+
+    def undecided(self, observed: Observation, events: Sequence[Event]) -> Step:
+        """The frame observed last while some of its movements are being named; :meth:`named` takes those.
+
+        Args:
+            observed: the frame.
+            events: what can be told of it already.
+        """
+        self._measure_rate()
+        told = self._completed(events, self._since_capture_s(observed))
+        return Step(observed.frame, observed.faces, told, observed.sight, observed.unnamed)
+
+    def named(self, observed: Observation, events: Sequence[Event]) -> tuple[Event, ...]:
+        """The rest of an undecided frame: only now is it decided."""
+        return self._completed(events, self._decision_s(observed))
+
+    def _measure_rate(self) -> None:
         self._fps = self._recogniser.fps_measured
         self._tell_rate()
-        compute_s: float | None = None
-        if self._live:
-            compute_s = max(0.0, self._now_s() - observed.frame.captured_s)
+
+    def _since_capture_s(self, observed: Observation) -> float | None:
+        return max(0.0, self._now_s() - observed.frame.captured_s) if self._live else None
+
+    def _decision_s(self, observed: Observation) -> float | None:
+        """How long after its capture a live frame is decided on: now. Goes into the books, once a frame."""
+        compute_s = self._since_capture_s(observed)
+        if compute_s is not None:
             self._latency.add(compute_s * 1e3)
             self._late += self._fps is not None and compute_s > 1 / self._fps
-        return Step(observed.frame, observed.faces, self._completed(events, compute_s), observed.sight)
+        return compute_s
 
     def _tell_rate(self) -> None:
         """Once: a rate at which no micro-expression can be told from other movements."""
@@ -136,6 +165,10 @@ class SourceRun:
                 self._fps,
                 self._recogniser.min_fps,
             )
+
+    def recalibrate(self) -> None:
+        """Learn again how the faces in view usually move."""
+        self._recogniser.recalibrate()
 
     def lost(self, item: Lost) -> list[Event]:
         """The source went away: what was open is closed, nothing is compared across the gap."""

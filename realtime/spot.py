@@ -176,10 +176,10 @@ class FaceSpotter:
     """Spots the movements of one face.
 
     ``push`` takes the samples in order of time and answers with what became known; ``flush`` ends the face. A
-    finished movement lies at most ``lookback_s`` in the past.
+    finished movement lies at most ``lookback_s`` in the past. ``candidates`` of its movements were numbered before.
     """
 
-    def __init__(self, spec: SpotSpec, align: AlignSpec) -> None:
+    def __init__(self, spec: SpotSpec, align: AlignSpec, candidates: int = 0) -> None:
         self._spec = spec
         self._trajectory = RegionTrajectory(align, spec.key_s)
         self._samples: deque[FaceSample] = deque()
@@ -191,11 +191,12 @@ class FaceSpotter:
         self._alert: _Alert | None = None
         self._armed = False
         """True once the last movement that was told of is over."""
-        self._candidates = 0
+        self.candidates = candidates
         self._last_apex_s = [-np.inf] * len(_GROUPS)
         self._looked_s = -np.inf
         """Time of the last sample that was held for an apex."""
-        self._began_s: float | None = None
+        self._known_s = np.inf
+        """From when on it is known how the face moves."""
         self.score = 0.0
         """Robust z-score of the last sample's strongest region."""
 
@@ -203,6 +204,11 @@ class FaceSpotter:
     def lookback_s(self) -> float:
         """How far in the past a finished movement may begin."""
         return self._spec.lookback_s
+
+    @property
+    def calibrated(self) -> bool:
+        """True once it is known how this face moves when nothing happens; before that nothing is said of it."""
+        return bool(self._samples) and self._samples[-1].moment.t_s >= self._known_s
 
     @property
     def active(self) -> bool:
@@ -218,8 +224,7 @@ class FaceSpotter:
         now_s = sample.moment.t_s
         if self._samples and now_s <= self._samples[-1].moment.t_s:
             raise ContractError(f"sample at {now_s} s follows one at {self._samples[-1].moment.t_s} s")
-        if self._began_s is None:
-            self._began_s = now_s
+        self._known_s = min(self._known_s, now_s + self._spec.calibration_s)
         self._samples.append(sample)
         self._places.append(self._trajectory.push(sample))
         while len(self._samples) > 2 and self._samples[1].moment.t_s <= now_s - self.lookback_s - self._spec.lag_s:
@@ -257,15 +262,14 @@ class FaceSpotter:
     def _maybe_alert(self, strongest: int | None) -> list[Signal]:
         """Tell of a quick movement at once; one at a time, and none while one that was told of goes on."""
         now = self._samples[-1].moment
-        known = self._began_s is not None and now.t_s - self._began_s >= self._spec.calibration_s
         if self.score < self._spec.start_score:
             self._armed = not self._open and self._alert is None
             return []
-        if strongest is None or not known or not self._armed or self._alert is not None or self._open:
+        if strongest is None or not self.calibrated or not self._armed or self._alert is not None or self._open:
             return []
         self._armed = False
-        self._candidates += 1
-        self._alert = _Alert(self._candidates, strongest, now, self.score)
+        self.candidates += 1
+        self._alert = _Alert(self.candidates, strongest, now, self.score)
         return [Started(self._alert.number, now, self.score, REGIONS[strongest])]
 
     def _drop_alert(self, times_s: Float64Array, places: Float64Array, *, ended: bool) -> list[Signal]:
@@ -306,7 +310,7 @@ class FaceSpotter:
             size = np.hypot(stood_out[:, 0], stood_out[:, 1])
             scores = self._usual.scores(size, self._spec.noise_floor_percent_iod)
             self._usual.add(self._looked_s, size)
-            if self._began_s is not None and self._looked_s - self._began_s >= self._spec.calibration_s:
+            if self._looked_s >= self._known_s:
                 for group in range(len(_GROUPS)):
                     signals += self._maybe_start(group, times_s, places, int(index), stood_out, scores)
         return signals
@@ -331,14 +335,14 @@ class FaceSpotter:
         if trace[index] < trace[near].max() - 1e-12:
             return []
         alert = self._alert
-        number = self._candidates + 1 if alert is None else alert.number
+        number = self.candidates + 1 if alert is None else alert.number
         candidate = _Candidate(number, region, group, float(scores[region]), direction, apex_s)
         course = self._course(candidate, times_s, places)[0]
         # The feet of a movement stand out too, the other way: there nothing rose before, or nothing falls after.
         if course.rise < _ROSE * np.hypot(*stood_out[region]) or course.fall < _FELL * course.rise:
             return []
         self._last_apex_s[group] = apex_s
-        self._candidates = max(self._candidates, number)
+        self.candidates = max(self.candidates, number)
         self._open.append(candidate)
         onset = self._sample_near(min(course.onset_s, apex_s)).moment
         now = self._samples[-1].moment

@@ -20,6 +20,9 @@ TRACE_S = 3.0
 LABEL_HOLD_S = 0.8
 """How long a label stays after the offset, so that it can be read."""
 
+CALIBRATING = "calibrating"
+"""Caption of a face that is only watched, to learn how it usually moves."""
+
 
 class Viewer(Protocol):
     """Sees every frame of a run, once it is analysed."""
@@ -135,7 +138,7 @@ class HindsightVideo:
             and event.interval.onset.t_s <= t_s <= event.interval.offset.t_s + LABEL_HOLD_S
         ]
         if not begun:
-            return self._traces.mark(face, "idle", f"face {face.face_id}")
+            return self._traces.mark(face, "idle", f"face {face.face_id}" if face.calibrated else CALIBRATING)
         event = next((event for event in begun if isinstance(event, MeEnd)), begun[0])
         return self._traces.mark(face, _state(event, t_s), f"{event_caption(event)}{_phase(event, t_s)}")
 

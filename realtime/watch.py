@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -36,6 +37,8 @@ class Sight:
     """Identities given up at this frame, and the last frame each was seen in."""
     faces: Mapping[int, SeenFace]
     """By identity, ascending."""
+    afresh: bool = False
+    """True where somebody asked to learn again how the faces usually move."""
 
 
 class Watch(Protocol):
@@ -43,6 +46,10 @@ class Watch(Protocol):
 
     def look(self, frame: Frame, closely: bool) -> Sight:
         """Take the next frame; ``closely`` while a movement is being followed."""
+        ...
+
+    def recalibrate(self) -> None:
+        """Have the next sight say ``afresh``."""
         ...
 
     def forget(self) -> tuple[tuple[int, Moment], ...]:
@@ -57,20 +64,28 @@ class FaceWatch:
         detector: finds the faces; closed by its owner, not here.
         align: geometry of the crops.
         landmark_interval_s: how often landmarks are taken while nothing moves.
+        close_interval_s: how often while something does.
         clock: times the stages.
     """
 
     def __init__(
-        self, detector: LandmarkDetector, align: AlignSpec, landmark_interval_s: float, clock: StageClock
+        self,
+        detector: LandmarkDetector,
+        align: AlignSpec,
+        landmark_interval_s: float,
+        close_interval_s: float,
+        clock: StageClock,
     ) -> None:
         self._detector = detector
         self._align = align
-        self._interval_s = landmark_interval_s
+        self._interval_s, self._close_interval_s = landmark_interval_s, close_interval_s
         self._clock = clock
         self._tracker = FaceTracker()
         self._followers: dict[int, FaceFollower] = {}
         self._in_view: tuple[int, ...] = ()
-        self._next_landmarks_s = 0.0
+        self._afresh = False
+        self._landmarks_s = -math.inf
+        """When they were taken last."""
 
     @property
     def identities(self) -> int:
@@ -82,15 +97,21 @@ class FaceWatch:
 
         Args:
             frame: later than the one before.
-            closely: take landmarks whether or not they are due.
+            closely: take landmarks as often as a movement needs them.
         """
         now = Moment(frame.index, frame.t_s)
-        due = closely or frame.t_s >= self._next_landmarks_s - 1e-6
-        return (None if due else self._follow(frame, now)) or self._see(frame, now)
+        due = frame.t_s - self._landmarks_s >= (self._close_interval_s if closely else self._interval_s) - 1e-6
+        sight = (None if due else self._follow(frame, now)) or self._see(frame, now)
+        afresh, self._afresh = self._afresh, False
+        return replace(sight, afresh=True) if afresh else sight
+
+    def recalibrate(self) -> None:
+        """See :meth:`Watch.recalibrate`."""
+        self._afresh = True
 
     def forget(self) -> tuple[tuple[int, Moment], ...]:
         """Give up every identity: the source ended or was interrupted."""
-        self._followers, self._in_view, self._next_landmarks_s = {}, (), 0.0
+        self._followers, self._in_view, self._landmarks_s = {}, (), -math.inf
         return self._tracker.close()
 
     def _follow(self, frame: Frame, now: Moment) -> Sight | None:
@@ -107,7 +128,7 @@ class FaceWatch:
 
     def _see(self, frame: Frame, now: Moment) -> Sight:
         """The faces in view by their landmarks."""
-        self._next_landmarks_s = frame.t_s + self._interval_s
+        self._landmarks_s = frame.t_s
         with self._clock.stage("landmarks"):
             found = self._detector.detect(frame)
         update = self._tracker.update(now, found)

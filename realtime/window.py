@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,10 +13,22 @@ import numpy as np
 from tsfmicro.realtime.events import Event, MeEnd, MeRejected
 from tsfmicro.realtime.overlay import MarkState, draw
 from tsfmicro.realtime.pipeline import FaceView, Step
-from tsfmicro.realtime.viewers import LABEL_HOLD_S, ScoreTraces, event_caption, footer_of, movements
+from tsfmicro.realtime.viewers import CALIBRATING, LABEL_HOLD_S, ScoreTraces, event_caption, footer_of, movements
 
 _QUIT_KEYS = frozenset({ord("q"), 27})
 _PAUSE_KEY = ord(" ")
+_RECALIBRATE_KEY = ord("r")
+_LOOK_UP_MS = 100
+"""How often a paused window looks up for an interruption."""
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """What the keys of a window do to the run."""
+
+    recalibrate: Callable[[], None]
+    interrupted: Callable[[], bool]
+    """Asked while the window is paused; true ends the pause."""
 
 
 class StopRequested(Exception):
@@ -29,14 +42,20 @@ def display_available() -> bool:
 
 def title_of(source: str) -> str:
     """Title of a source's window; its name has no credentials in it."""
-    return f"TSFmicro   {source}   [q] quit   [space] pause"
+    return f"TSFmicro   {source}   [q] quit   [space] pause   [r] recalibrate"
 
 
 class Window:
-    """Shows every frame with what is known at that moment; every source in a window of its own."""
+    """Shows every frame with what is known at that moment; every source in a window of its own.
 
-    def __init__(self, threshold: float) -> None:
+    Args:
+        threshold: score from which a movement is followed.
+        controls: what the keys do.
+    """
+
+    def __init__(self, threshold: float, controls: Controls) -> None:
         self._threshold = threshold
+        self._controls = controls
         self._traces: dict[str, ScoreTraces] = {}
         self._last_event: dict[tuple[str, int], MeEnd | MeRejected] = {}
 
@@ -56,13 +75,13 @@ class Window:
         marks = [traces.mark(face, *self._state(source, face, step.frame.t_s)) for face in step.faces]
         picture = draw(step.frame.pixels, marks, footer_of(step.frame))
         cv2.imshow(title_of(source), np.ascontiguousarray(picture[..., ::-1]))
-        key = cv2.waitKey(1) & 0xFF
-        while key == _PAUSE_KEY:
-            key = cv2.waitKey(0) & 0xFF
-            if key == _PAUSE_KEY:
-                break
+        key = _key(1)
+        if key == _PAUSE_KEY:
+            key = self._pause()
         if key in _QUIT_KEYS:
             raise StopRequested
+        if key == _RECALIBRATE_KEY:
+            self._controls.recalibrate()
 
     def finish(self, events: Sequence[Event]) -> None:
         """Remember the latest event of each face."""
@@ -76,8 +95,22 @@ class Window:
         """Close the window."""
         cv2.destroyAllWindows()
 
+    def _pause(self) -> int:
+        """The key that ended the pause: space, or one that means something else."""
+        while not self._controls.interrupted():
+            key = _key(_LOOK_UP_MS)
+            if key in (_PAUSE_KEY, _RECALIBRATE_KEY, *_QUIT_KEYS):
+                return key
+        return _PAUSE_KEY
+
     def _state(self, source: str, face: FaceView, t_s: float) -> tuple[MarkState, str]:
         event = self._last_event.get((source, face.face_id))
         if event is not None and t_s <= event.interval.offset.t_s + 2 * LABEL_HOLD_S:
             return ("rejected" if isinstance(event, MeRejected) else "event"), event_caption(event)
+        if not face.calibrated:
+            return "idle", CALIBRATING
         return ("moving", "moving") if face.active else ("idle", f"face {face.face_id}")
+
+
+def _key(wait_ms: int) -> int:
+    return int(cv2.waitKey(wait_ms)) & 0xFF

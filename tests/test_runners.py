@@ -196,6 +196,15 @@ def test_threads_by_default_are_physical_cores_but_few(bundle: Bundle, monkeypat
     monkeypatch.setattr(threads, "physical_cores", lambda: 64)
     assert threads.thread_count(None) == 4
     assert threads.thread_count(16) == 16
+    assert threads.beside_the_frames() == 4
+
+
+@pytest.mark.parametrize(("cores", "count"), [(1, 1), (2, 1), (3, 2), (5, 4)])
+def test_a_recogniser_beside_the_frames_leaves_them_a_core(
+    monkeypatch: pytest.MonkeyPatch, cores: int, count: int
+) -> None:
+    monkeypatch.setattr(threads, "physical_cores", lambda: cores)
+    assert threads.beside_the_frames() == count
 
 
 @pytest.mark.parametrize("count", [0, -1])

@@ -57,9 +57,9 @@ def record(clips: Sequence[Clip], media: Path, folder: Path) -> Iterator[Path]:
         for take, staged in stagings(clip, media, lacking) if lacking else ():
             faces: dict[int, list[FaceSample]] = {}
             spotters: dict[int, FaceSpotter] = {}
-            align = PreprocessSpec().align
+            align, spec = PreprocessSpec().align, PipelineSpec()
             with FaceMeshDetector() as detector:
-                watch = FaceWatch(detector, align, PipelineSpec().landmark_interval_s, StageClock())
+                watch = FaceWatch(detector, align, spec.landmark_interval_s, spec.close_interval_s, StageClock())
                 for frame in staged.frames:
                     sight = watch.look(frame, closely=any(s.active for s in spotters.values()))
                     for face_id, seen in sight.faces.items():

@@ -65,8 +65,11 @@ def measure(take: Take, staged: Staged) -> tuple[TakeResult, ...]:
     """A take through each of ``METHODS``."""
     faces: dict[int, list[FaceSample]] = {}
     times: list[float] = []
+    spec = PipelineSpec()
     with FaceMeshDetector() as detector:
-        watch = FaceWatch(detector, PreprocessSpec().align, PipelineSpec().landmark_interval_s, StageClock())
+        watch = FaceWatch(
+            detector, PreprocessSpec().align, spec.landmark_interval_s, spec.close_interval_s, StageClock()
+        )
         for frame in staged.frames:
             times.append(frame.t_s)
             for face_id, seen in watch.look(frame, closely=False).faces.items():

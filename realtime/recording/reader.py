@@ -136,7 +136,7 @@ class SourceReader:
             t_s=at.t_s,
             captured_s=float(self._place),
             source=self._name,
-            sight=Sight(at, lost, faces),
+            sight=Sight(at, lost, faces, afresh=bool(record.get("afresh", False))),
             ledger=Ledger(**record["ledger"]) if "ledger" in record else None,
         )
 

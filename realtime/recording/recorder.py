@@ -97,6 +97,8 @@ class Recorder:
             "lost": [[face_id, at.frame, at.t_s] for face_id, at in sight.lost],
             "faces": faces,
         }
+        if sight.afresh:
+            record["afresh"] = True
         self._put_crops(crops)
         self._line("frame", step.frame.source, record | _books(step.events))
         self._frames[number] += 1

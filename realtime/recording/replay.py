@@ -124,6 +124,9 @@ class RecordedWatch:
         self._last_seen.update(dict.fromkeys(frame.sight.faces, frame.sight.at))
         return frame.sight
 
+    def recalibrate(self) -> None:
+        """Nothing: the recording says when that was asked for."""
+
     def forget(self) -> tuple[tuple[int, Moment], ...]:
         """Every identity that was not given up before, as the tracker names them: oldest first."""
         lost, self._last_seen = tuple(self._last_seen.items()), {}

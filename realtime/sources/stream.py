@@ -14,7 +14,7 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 
 from tsfmicro.errors import SourceError, SourceLostError, UsageError
-from tsfmicro.realtime.sources.file import FileSource, upright_rgb
+from tsfmicro.realtime.sources.file import FileSource, UprightRgb
 from tsfmicro.realtime.sources.stream_clock import StreamClock
 from tsfmicro.realtime.sources.stream_errors import is_timeout, opening_error, reason_of
 from tsfmicro.redaction import without_credentials
@@ -86,6 +86,7 @@ class StreamSource:
         self._container = container
         self._spec = spec
         self._clock = StreamClock()
+        self._upright = UprightRgb()
         self._waited_s = 0.0
         self._arrived_s = time.monotonic()
         self._opened_s = time.monotonic()
@@ -165,7 +166,7 @@ class StreamSource:
         if shape != self._shape:
             before, now = (f"{width}x{height}" for height, width in (self._shape, shape))
             raise SourceLostError(f"{self.name} changed its picture from {before} to {now}", "resized")
-        return Frame(upright_rgb(picture), index, t_s, arrived_s, self.name)
+        return Frame(self._upright.of(picture), index, t_s, arrived_s, self.name)
 
     def _is_over(self) -> bool:
         stated_s = self.expected_duration_s

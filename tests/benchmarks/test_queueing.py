@@ -154,8 +154,22 @@ def test_on_one_core_decoding_and_analysis_slow_each_other() -> None:
     assert beside == pytest.approx([0.030, 0.030])
 
 
+def test_naming_delays_its_own_frame_and_on_a_core_of_its_own_no_other() -> None:
+    due_s = regular(5, 0.01)
+    even = np.full(5, 0.004)
+    naming_s = np.array([0.0, 0.025, 0.012, 0.0, 0.0])
+    served = simulate([Arrivals(due_s, np.zeros(5), even, naming_s=naming_s)], cores=2)
+    told = dict(zip(served.due_s.round(3).tolist(), served.latency_s.round(6).tolist(), strict=True))
+    # The second name waits for the first: 1.014 + 0.025 + 0.012 is 31 ms after its frame was due.
+    assert told == {1.0: 0.004, 1.01: 0.029, 1.02: 0.031, 1.03: 0.004, 1.04: 0.004}
+    shared = simulate([Arrivals(due_s, np.zeros(5), even, naming_s=naming_s)], cores=1)
+    assert sorted(shared.latency_s)[1] > 0.004 and shared.dropped == 0
+
+
 def test_no_source_gives_nothing_and_uneven_arrays_are_refused() -> None:
     served = simulate([], cores=1)
     assert (served.captured, len(served.latency_s)) == (0, 0)
     with pytest.raises(ContractError, match="same length"):
         Arrivals(np.zeros(2), NOTHING, NOTHING)
+    with pytest.raises(ContractError, match="same length"):
+        Arrivals(NOTHING, NOTHING, NOTHING, naming_s=np.zeros(3))

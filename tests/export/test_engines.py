@@ -20,9 +20,10 @@ import torch  # noqa: E402
 from onnx import helper, numpy_helper  # noqa: E402
 
 from tests.export.test_commands import make_bundle, run, snapshot  # noqa: E402
+from tests.export.traced import trace_once  # noqa: E402
 from tsfmicro.bundle import Bundle, read_bundle  # noqa: E402
 from tsfmicro.errors import BackendError, BundleError, UsageError  # noqa: E402
-from tsfmicro.export import commands, half, onnx_graph, parity, products, tensorrt_builder  # noqa: E402
+from tsfmicro.export import commands, half, parity, products, tensorrt_builder  # noqa: E402
 from tsfmicro.export.onnx_graph import in_precision  # noqa: E402
 from tsfmicro.export.tensorrt_builder import EngineOrder, build_engine  # noqa: E402
 from tsfmicro.export.torch_tensorrt_builder import exported_program, in_half, program_layers  # noqa: E402
@@ -50,19 +51,12 @@ class Export:
 
     def __init__(self, folder: Path) -> None:
         self.bundle = make_bundle(folder / "tiny.tsf")
-        self.traced: Any = None
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(products, "trace", self.trace)
+            patch.setattr(products, "trace", trace_once)
             patch.setattr(parity, "TEXTURE_PAIRS", 4)
             patch.setattr(parity, "FACE_PAIRS", 2)
             assert run(patch, self.bundle.path, "--fp16") == 0
         self.bundle = read_bundle(self.bundle.path)
-
-    def trace(self, fused: Any, opset: int) -> onnx.ModelProto:
-        self.traced = self.traced or onnx_graph.trace(fused, opset)
-        copy = onnx.ModelProto()
-        copy.CopyFrom(self.traced)
-        return copy
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +66,7 @@ def export(tmp_path_factory: pytest.TempPathFactory, no_card: None) -> Export:
 
 @pytest.fixture
 def quick(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "trace", export.trace)
+    monkeypatch.setattr(products, "trace", trace_once)
     monkeypatch.setattr(parity, "TEXTURE_PAIRS", 4)
     monkeypatch.setattr(parity, "FACE_PAIRS", 2)
 
@@ -175,7 +169,7 @@ def test_a_float32_layer_is_found(
 
 def test_a_float32_layer_is_found_by_the_builder_too(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(half, "_FLOAT32_OPS", half._FLOAT32_OPS | {"Conv"})
-    graph = in_precision(export.trace(None, 20), Precision.FLOAT16)
+    graph = in_precision(trace_once(load_fused(export.bundle)), Precision.FLOAT16)
     with pytest.raises(BackendError, match=r"23 of \d+ matrix layers are not .*\(float32\)"):
         build_engine(graph, EngineOrder("tensorrt-rtx", Precision.FLOAT16))
 

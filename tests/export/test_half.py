@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,10 @@ import onnx  # noqa: E402
 import torch  # noqa: E402
 from onnx import TensorProto, numpy_helper  # noqa: E402
 
-from tests.export.test_onnx_variants import VARIANTS, lively, name_of  # noqa: E402
+from tests.export.traced import VARIANTS, lively, name_of, trace_once  # noqa: E402
 from tsfmicro.errors import BackendError, ContractError  # noqa: E402
 from tsfmicro.export.half import fold_batch_norms, to_half  # noqa: E402
-from tsfmicro.export.onnx_graph import OPSET, in_precision, trace  # noqa: E402
+from tsfmicro.export.onnx_graph import in_precision  # noqa: E402
 from tsfmicro.export.parity import graph_logits, network_logits  # noqa: E402
 from tsfmicro.export.precision import MatrixLayer, matrix_layers, require_precision  # noqa: E402
 from tsfmicro.models.config import ModelConfig  # noqa: E402
@@ -35,7 +34,7 @@ def fused() -> FusedRecognizer:
 
 @pytest.fixture(scope="module")
 def traced(fused: FusedRecognizer) -> onnx.ModelProto:
-    return trace(fused, OPSET)
+    return trace_once(fused)
 
 
 @pytest.fixture(scope="module")
@@ -154,9 +153,9 @@ def test_it_computes_what_the_network_computes(fused: FusedRecognizer, traced: o
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS, ids=name_of)
-def test_every_variant(config: ModelConfig, tmp_path: Path) -> None:
+def test_every_variant(config: ModelConfig) -> None:
     variant = lively(config)
-    model = trace(variant, OPSET)
+    model = trace_once(variant)
     layers = matrix_layers(onnx.load_from_string(in_precision(model, Precision.FLOAT16)))
     require_precision(layers, Precision.FLOAT16, name_of(config))
     assert [layer.name for layer in layers if layer.precision == "float32"] == ["head.classify"]

@@ -29,16 +29,19 @@ class ScriptedSpotter:
     """Says what it was told to say."""
 
     said: Sequence[Signal] = ()
-    score, active = 4.5, True
+    score, active, calibrated = 4.5, True, True
 
-    def __init__(self, spec: SpotSpec, align: AlignSpec) -> None:
-        pass
+    def __init__(self, spec: SpotSpec, align: AlignSpec, candidates: int = 0) -> None:
+        self.candidates = candidates + len(self.said)
 
     def push(self, sample: FaceSample) -> Sequence[Signal]:
         return self.said
 
     def flush(self) -> Sequence[Signal]:
         return self.said
+
+
+Measured = list[tuple[FacePatch, FacePatch]]
 
 
 @pytest.fixture
@@ -64,7 +67,14 @@ def findings_of(
     return analyzer.flush() if flush else analyzer.push(make_sample(0, 0.0))
 
 
-Measured = list[tuple[FacePatch, FacePatch]]
+def test_a_face_that_is_learnt_again_ends_what_goes_on_and_counts_on(
+    monkeypatch: pytest.MonkeyPatch, measured: Measured
+) -> None:
+    monkeypatch.setattr(ScriptedSpotter, "said", (Started(1, SAMPLES[0].moment, 3.0, "chin"),))
+    analyzer = FaceAnalyzer("clip", 12, AlignSpec(), SpotSpec(), GateSpec(), None)
+    before = analyzer._spotter
+    assert [type(found) for found in analyzer.recalibrate()] == [MeStart]
+    assert analyzer._spotter is not before and analyzer._spotter.candidates == 2
 
 
 def test_start_and_apex_carry_the_candidate_and_the_lookahead(

@@ -211,3 +211,13 @@ def test_many_writers_and_one_reader() -> None:
         assert len(seen[lane]) + dropped[lane] == count
         assert all(a < b for a, b in itertools.pairwise(seen[lane]))
     assert dropped[1] == dropped[3] == 0
+
+
+def test_whoever_waits_can_be_woken() -> None:
+    handoff: Handoff[str] = Handoff([True])
+    handoff.wake()
+    assert handoff.take(3600.0) == []
+    assert handoff.take(0.01) == []  # once
+    handoff.put(0, "a", 0.0)
+    handoff.wake()
+    assert [taken.item for taken in handoff.take(30.0)] == ["a"]  # what is there comes first

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ class TellsBrightness:
     def close(self) -> None:
         pass
 
-    def __enter__(self) -> TellsBrightness:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -84,7 +84,7 @@ class FakeAnalyzer:
         self.face_id, self.align, self.spot, self.slide = face_id, align, spot, slide
         self.samples: list[FaceSample] = []
         self.flushed = 0
-        self.score, self.active = float(face_id), face_id == 2
+        self.score, self.active, self.calibrated = float(face_id), face_id == 2, True
         FakeAnalyzer.made.append(self)
 
     def push(self, sample: FaceSample) -> list[Event]:

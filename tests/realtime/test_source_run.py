@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.factories import make_face
+from tests.realtime.test_naming import unnamed
 from tests.realtime.test_reconnect import Camera, World
 from tsfmicro.realtime.analyzer import Unnamed
 from tsfmicro.realtime.events import (
@@ -83,6 +85,21 @@ def test_late_is_more_than_one_frame_period(takes_s: float, late: int) -> None:
     desk = Desk(takes_s=takes_s)
     desk.step(20)  # the first has no period to be compared with
     assert desk.run.ledger.late == late
+
+
+def test_a_frame_is_decided_when_its_movements_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(takes_s=0.02)
+    desk.step(20)
+    observed = replace(desk.run.observe(desk.frame(20)), findings=(unnamed(20),))
+    step = desk.run.undecided(observed, [MOVEMENTS[0]])
+    assert step.naming == 1
+    assert [event.compute_s for event in step.events if isinstance(event, MeStart)] == [pytest.approx(0.02)]
+    assert desk.run.report()["capture_to_decision"]["count"] == 20
+    desk.world.now_s += 0.2
+    (told,) = desk.run.named(observed, [MOVEMENTS[2]])
+    assert isinstance(told, MeEnd) and told.compute_s == pytest.approx(0.22)
+    assert desk.run.report()["capture_to_decision"]["count"] == 21
+    assert desk.run.ledger.late == 1
 
 
 def test_recordings_have_no_latency_and_are_never_late() -> None:

@@ -9,17 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.factories import astronaut
+from tests.factories import astronaut, make_face
 from tsfmicro.align import AlignSpec
 from tsfmicro.landmarks import FaceMeshDetector
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.watch import FaceWatch, Sight
 from tsfmicro.synthetic.portrait import framed
-from tsfmicro.values import Frame, UInt8Array
+from tsfmicro.values import Face, Frame, UInt8Array
 
 WIDTH, HEIGHT, FPS = 960, 400, 30
 SIZE = (220, 280)
-INTERVAL_S = 1 / 15
+INTERVAL_S, CLOSE_S = 1 / 15, 1 / 75
 
 
 def head(pixels: UInt8Array) -> UInt8Array:
@@ -46,7 +46,7 @@ def scene(heads: list[tuple[UInt8Array, float]]) -> UInt8Array:
 
 def sights(pictures: Iterator[UInt8Array]) -> list[Sight]:
     with FaceMeshDetector(max_faces=4) as detector:
-        watch = FaceWatch(detector, AlignSpec(), INTERVAL_S, StageClock())
+        watch = FaceWatch(detector, AlignSpec(), INTERVAL_S, CLOSE_S, StageClock())
         return [
             watch.look(Frame(pixels, index, index / FPS, 0.0, "test"), closely=False)
             for index, pixels in enumerate(pictures)
@@ -125,3 +125,29 @@ def test_a_crowd_has_its_faces(shared_media: Path) -> None:
     with FaceMeshDetector(max_faces=8) as detector:
         faces = detector.detect(Frame(np.asarray(pixels, dtype=np.uint8), 0, 0.0, 0.0, "test"))
     assert len(faces) == 5
+
+
+@pytest.mark.parametrize(
+    ("fps", "every"), [(25.0, 1), (60.0, 1), (61.0, 1), (120.0, 2), (200.0, 3)], ids=lambda value: f"{value:g}"
+)
+def test_while_something_moves_landmarks_are_taken_no_oftener_than_eyes_can_move(fps: float, every: int) -> None:
+    detector = Still()
+    watch = FaceWatch(detector, AlignSpec(), INTERVAL_S, CLOSE_S, StageClock())
+    picture = scene([(the_portrait(), 200.0)])
+    for index in range(13):
+        watch.look(Frame(picture, index, index / fps, 0.0, "test"), closely=True)
+    assert detector.asked == list(range(0, 13, every))
+
+
+class Still:
+    """The same face at all times."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def detect(self, frame: Frame) -> list[Face]:
+        self.asked.append(frame.index)
+        return [make_face((200.0, 200.0), 60.0)]
+
+    def close(self) -> None:
+        """Nothing is held."""

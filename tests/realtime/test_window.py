@@ -15,11 +15,12 @@ from tsfmicro.realtime.events import Event, MeEnd, MeRejected
 from tsfmicro.realtime.overlay import FaceMark
 from tsfmicro.realtime.pipeline import FaceView, Step
 from tsfmicro.realtime.viewers import LABEL_HOLD_S
-from tsfmicro.realtime.window import StopRequested, Window, display_available
+from tsfmicro.realtime.window import Controls, StopRequested, Window, display_available
 from tsfmicro.values import Interval, Moment, Recognition, UInt8Array
 
 NOTHING = 255
 SPACE, ESCAPE = ord(" "), 27
+NO_CONTROLS = Controls(lambda: None, lambda: False)
 
 
 @dataclass
@@ -84,17 +85,24 @@ def a_step(t_s: float, *events: Event, active: bool = False) -> Step:
 
 
 def test_frames_are_shown_in_the_colours_of_opencv(screen: Screen) -> None:
-    shown = Window(2.5)
+    shown = Window(2.5, NO_CONTROLS)
     shown.see(a_step(0.0))
     shown.close()
     assert screen.shown[0][0, 0].tolist() == [0, 0, 200]
     assert (screen.opened, screen.closed) == (1, 1)
 
 
+def test_a_face_that_is_only_watched_says_so(screen: Screen) -> None:
+    step = a_step(0.0)
+    watched = dataclasses.replace(step.faces[0], calibrated=False)
+    Window(2.5, NO_CONTROLS).see(dataclasses.replace(step, faces=(watched,)))
+    assert [mark.caption for (mark,) in screen.marks] == ["calibrating"]
+
+
 @pytest.mark.parametrize("key", [ord("q"), ESCAPE])
 def test_q_and_escape_ask_to_stop(screen: Screen, key: int) -> None:
     screen.keys = [NOTHING, key]
-    shown = Window(2.5)
+    shown = Window(2.5, NO_CONTROLS)
     shown.see(a_step(0.0))
     with pytest.raises(StopRequested):
         shown.see(a_step(0.1))
@@ -103,20 +111,36 @@ def test_q_and_escape_ask_to_stop(screen: Screen, key: int) -> None:
 
 def test_space_pauses_until_space(screen: Screen) -> None:
     screen.keys = [SPACE, SPACE, NOTHING]
-    shown = Window(2.5)
+    shown = Window(2.5, NO_CONTROLS)
     shown.see(a_step(0.0))
     shown.see(a_step(0.1))
-    assert screen.waits == [1, 0, 1]  # 0 waits for ever
+    assert screen.waits == [1, 100, 1]
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_r_learns_again_how_the_faces_move(screen: Screen, paused: bool) -> None:
+    asked: list[int] = []
+    screen.keys = [SPACE, NOTHING, ord("r")] if paused else [ord("r")]
+    shown = Window(2.5, Controls(lambda: asked.append(len(screen.shown)), lambda: False))
+    shown.see(a_step(0.0))
+    shown.see(a_step(0.1))
+    assert asked == [1]
+
+
+def test_an_interruption_ends_a_pause(screen: Screen) -> None:
+    screen.keys = [SPACE]
+    Window(2.5, Controls(lambda: None, lambda: len(screen.waits) > 3)).see(a_step(0.0))
+    assert screen.waits == [1, 100, 100, 100]
 
 
 def test_a_paused_window_can_be_quit(screen: Screen) -> None:
     screen.keys = [SPACE, ord("q")]
     with pytest.raises(StopRequested):
-        Window(2.5).see(a_step(0.0))
+        Window(2.5, NO_CONTROLS).see(a_step(0.0))
 
 
 def test_every_source_has_a_window_and_faces_of_its_own(screen: Screen) -> None:
-    shown = Window(2.5)
+    shown = Window(2.5, NO_CONTROLS)
     shown.see(a_step(1.2, an_event(1.1)))
     other = a_step(1.2)
     shown.see(Step(dataclasses.replace(other.frame, source="rtsp://cam/live"), other.faces, ()))
@@ -126,7 +150,7 @@ def test_every_source_has_a_window_and_faces_of_its_own(screen: Screen) -> None:
 
 
 def test_a_face_is_marked_with_what_is_known_now(screen: Screen) -> None:
-    shown = Window(2.5)
+    shown = Window(2.5, NO_CONTROLS)
     shown.see(a_step(0.9))
     shown.see(a_step(1.0, active=True))
     shown.see(a_step(1.2, an_event(1.1)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -24,6 +26,8 @@ _SIGHTINGS = 2
 """A face that joins is told of once it was seen this often: letters and clouds look like a face for one picture."""
 _SMALLEST_PX = 16
 """Side of the smallest part of a picture that is looked at."""
+_TAKEN_UP_AFTER_S = 0.1
+"""What a search found is taken up so much later, media time; it is ready by then wherever a session keeps up."""
 _SETTLING_PASSES = 3
 """A mesh that was moved finds its points again within so many passes over one picture."""
 
@@ -45,6 +49,10 @@ class FaceMeshDetector:
     which it sees fewer faces than it was told to expect. So the search is taken out of it: one tile at a time, whether
     or not faces are in view, and the mesh sees only the surroundings of its own face.
 
+    A search, and a mesh that finds its points on a new face, take longer than a frame may; so both run beside the next
+    frames. What was found is taken up so long after its picture as a clock of the media says, however long it took: the
+    same frames give the same faces.
+
     Args:
         max_faces: more than this many are ignored.
 
@@ -61,21 +69,35 @@ class FaceMeshDetector:
         self._watched: list[_WatchedFace] = []
         self._next_search_s = 0.0
         self._searches = 0
+        self._beside = ThreadPoolExecutor(1, "face-search")
+        self._found: Future[list[_WatchedFace]] | None = None
+        self._taken_up_s = 0.0
 
     def detect(self, frame: Frame) -> list[Face]:
         """See :meth:`LandmarkDetector.detect`. The first frame is searched whole, later ones a tile at a time."""
+        had_faces = bool(self._watched)
         for watched in self._watched:
             watched.look(frame.pixels)
         self._drop_lost()
-        if len(self._watched) < self._max_faces and (not self._watched or frame.t_s >= self._next_search_s):
+        lost_all = had_faces and not self._watched
+        if self._found is not None and (lost_all or frame.t_s >= self._taken_up_s):
+            self._take_up(self._found.result(), frame.pixels)
+            self._found = None
+        if self._found is None and (not self._watched or self._is_due(frame)):
             self._next_search_s = frame.t_s + SEARCH_INTERVAL_S
-            self._search_for_more(frame.pixels)
+            if lost_all or self._searches == 0:
+                self._search_now(frame.pixels)
+            else:
+                self._search_beside(frame)
         return [w.face for w in self._watched if w.face is not None and w.sightings >= _SIGHTINGS]
 
     def close(self) -> None:
         """Release the models."""
-        for mesh in (*self._idle, *(watched.mesh for watched in self._watched)):
+        self._beside.shutdown()
+        found = [] if self._found is None else self._found.result()
+        for mesh in (*self._idle, *(watched.mesh for watched in (*self._watched, *found))):
             mesh.close()
+        self._found = None
         self._idle, self._watched = [], []
         self._search.close()
 
@@ -92,41 +114,68 @@ class FaceMeshDetector:
         kept: list[_WatchedFace] = []
         for watched in self._watched:
             box = watched.box
-            if box is None or any(other.box is not None and box.same_face_as(other.box) for other in kept):
+            if box is None or _is_among(box, (other.box for other in kept if other.box is not None)):
                 self._idle.append(watched.mesh)
             else:
                 kept.append(watched)
         self._watched = kept
 
-    def _search_for_more(self, pixels: UInt8Array) -> None:
-        for tile in self._next_tiles(pixels.shape[1], pixels.shape[0]):
-            for found in self._search.boxes(tile.cut(pixels)):
-                box = found.shifted(tile.left, tile.top)
-                if len(self._watched) < self._max_faces and not self._is_watched(box):
-                    self._watch(box, pixels)
+    def _is_due(self, frame: Frame) -> bool:
+        return len(self._watched) < self._max_faces and frame.t_s >= self._next_search_s
 
-    def _next_tiles(self, width_px: int, height_px: int) -> tuple[Box, ...]:
+    def _search_now(self, pixels: UInt8Array) -> None:
+        """Nothing else is to be done: this is the first picture, or every face was lost in it."""
+        first = self._searches == 0
+        self._watched = self._find(self._next_tiles(pixels), pixels, [])
+        if first:  # and it may be the only one
+            for watched in self._watched:
+                watched.sightings = _SIGHTINGS
+
+    def _search_beside(self, frame: Frame) -> None:
+        known = [watched.box for watched in self._watched if watched.box is not None]
+        self._found = self._beside.submit(self._find, self._next_tiles(frame.pixels), frame.pixels, known)
+        self._taken_up_s = frame.t_s + _TAKEN_UP_AFTER_S
+
+    def _find(self, parts: tuple[Box, ...], pixels: UInt8Array, known: list[Box]) -> list[_WatchedFace]:
+        """Faces in some parts of a picture, each seen by a mesh, that are not among those known."""
+        found: list[_WatchedFace] = []
+        known = [*known]
+        for part in parts:
+            for box in self._search.boxes(part.cut(pixels)):
+                box = box.shifted(part.left, part.top)
+                if len(known) == self._max_faces or _is_among(box, known):
+                    continue
+                mesh = self._idle.pop() if self._idle else MeshModel()
+                mesh.forget()
+                watched = _WatchedFace(mesh, box)
+                watched.look(pixels)
+                if watched.box is None or _is_among(watched.box, known):
+                    self._idle.append(mesh)
+                else:
+                    known.append(watched.box)
+                    found.append(watched)
+        return found
+
+    def _take_up(self, found: list[_WatchedFace], pixels: UInt8Array) -> None:
+        """Watch what was found in an earlier picture, where it is in this one."""
+        self._watched += found[: self._max_faces - len(self._watched)]
+        self._idle += [watched.mesh for watched in found if watched not in self._watched]
+        for watched in found:
+            if watched in self._watched:
+                watched.catch_up(pixels)
+        self._drop_lost()
+
+    def _next_tiles(self, pixels: UInt8Array) -> tuple[Box, ...]:
         """All of them at first; then the whole picture, where large faces are found, and one part after the other."""
-        whole, *parts = tiles(width_px, height_px)
+        whole, *parts = tiles(pixels.shape[1], pixels.shape[0])
         number, self._searches = self._searches, self._searches + 1
         if number == 0 or not parts:
             return (whole, *parts)
         return (whole, parts[number % len(parts)])
 
-    def _is_watched(self, box: Box) -> bool:
-        return any(watched.box is not None and box.same_face_as(watched.box) for watched in self._watched)
 
-    def _watch(self, box: Box, pixels: UInt8Array) -> None:
-        mesh = self._idle.pop() if self._idle else MeshModel()
-        mesh.forget()
-        watched = _WatchedFace(mesh, box)
-        if self._searches == 1:  # a first picture may be the only one
-            watched.sightings = _SIGHTINGS
-        watched.look(pixels)
-        if watched.box is None or self._is_watched(watched.box):
-            self._idle.append(mesh)
-        else:
-            self._watched.append(watched)
+def _is_among(box: Box, boxes: Iterable[Box]) -> bool:
+    return any(box.same_face_as(other) for other in boxes)
 
 
 class _WatchedFace:
@@ -167,6 +216,11 @@ class _WatchedFace:
         self.face = Face(face.landmarks_px + corner, yaw_deg=face.yaw_deg, pitch_deg=face.pitch_deg)
         self.sightings += 1
         self._seen = Box(*self.face.box_px)
+
+    def catch_up(self, pixels: UInt8Array) -> None:
+        """Find the face in a picture that is not the next: it may have gone further than a mesh follows at once."""
+        self._region = None
+        self.look(pixels)
 
     def _outgrown(self, region: Box, pixels: UInt8Array) -> bool:
         """Whether another region would show the face better than this one."""

@@ -10,7 +10,7 @@ from tsfmicro.errors import BackendError, BundleError, UsageError
 from tsfmicro.runners.choice import Choice, choose, installed_backends
 from tsfmicro.runners.contract import Runner, RunnerOutput
 from tsfmicro.runners.decision import LOW_PROBABILITY, recognitions
-from tsfmicro.runners.threads import physical_cores, thread_count
+from tsfmicro.runners.threads import beside_the_frames, physical_cores, thread_count
 from tsfmicro.values import Float32Array, UInt8Array
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Runner",
     "RunnerOutput",
     "available_backends",
+    "beside_the_frames",
     "choose",
     "load",
     "physical_cores",

@@ -35,3 +35,8 @@ def thread_count(threads: int | None) -> int:
     if threads < 1:
         raise UsageError(f"threads is {threads}; expected 1 or more, or leave it out for the physical cores, 4 at most")
     return threads
+
+
+def beside_the_frames() -> int:
+    """Threads of a recogniser that names while the next frames are analysed: one core is theirs, if there are two."""
+    return max(1, min(physical_cores() - 1, MOST_BY_DEFAULT))
