@@ -19,7 +19,7 @@ from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Movement, Recogniser
 from tsfmicro.realtime.sliding import SlideSpec
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.window_recognise import Ensemble, WindowRecogniser, of_windows
-from tsfmicro.runners import LOW_PROBABILITY, RunnerOutput
+from tsfmicro.runners import LOW_PROBABILITY, RunnerOutput, beside_the_frames
 from tsfmicro.runners.window import WindowOutput
 from tsfmicro.values import CropPair, UInt8Array
 
@@ -149,11 +149,11 @@ def a_bundle(name: str, protocol_id: str = "casme2_5c_tsf") -> Any:
 
 
 def test_the_command_loads_what_each_bundle_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, str]] = []
+    asked: list[tuple[str, str, int]] = []
 
     def loading(kind: str) -> Any:
-        def load(bundle: Any, backend: str) -> Fake:
-            asked.append((kind, backend))
+        def load(bundle: Any, backend: str, threads: int) -> Fake:
+            asked.append((kind, backend, threads))
             return Fake(0.8, 0.1, 0.1)
 
         return load
@@ -170,6 +170,7 @@ def test_the_command_loads_what_each_bundle_holds(monkeypatch: pytest.MonkeyPatc
         assert isinstance(loaded(a_bundle("fdp")), WindowRecogniser)
         both = loaded(a_bundle("tsfmicro"), a_bundle("fdp"))
         assert isinstance(both, Ensemble) and both.window_frames == 4
-        assert asked == [(kind, "onnxruntime") for kind in ("pairs", "windows", "pairs", "windows")]
+        threads = beside_the_frames()
+        assert asked == [(kind, "onnxruntime", threads) for kind in ("pairs", "windows", "pairs", "windows")]
         with pytest.raises(UsageError, match=r"tsfmicro.tsf \(casme2_5c_tsf\), fdp.tsf \(samm_5c_tsf\) answer under"):
             loaded(a_bundle("tsfmicro"), a_bundle("fdp", "samm_5c_tsf"))
