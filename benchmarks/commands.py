@@ -21,6 +21,7 @@ from tsfmicro.benchmarks.model_page import model_figures
 from tsfmicro.benchmarks.naming import run_naming
 from tsfmicro.benchmarks.objectives import parse_objective
 from tsfmicro.benchmarks.outcome import Slo, finish
+from tsfmicro.benchmarks.peers import TOOLS, run_peers
 from tsfmicro.benchmarks.provenance import digest_of
 from tsfmicro.benchmarks.spotting import commands as spotting_commands
 from tsfmicro.benchmarks.spotting.page import spotting_figures
@@ -28,10 +29,13 @@ from tsfmicro.benchmarks.stages import run_stages
 from tsfmicro.benchmarks.training_page import training_figures
 from tsfmicro.bundle import WEIGHTS_FILE, default_bundle_path, read_bundle
 from tsfmicro.errors import BackendError, SourceError, UsageError
-from tsfmicro.models.config import SIZES
+from tsfmicro.models.config import MODELS, SIZES, ModelConfig
 from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.sources.demo import DEMO_NAME
 from tsfmicro.runners import load
+
+PEERS = tuple(name for name in MODELS if name != ModelConfig().model)
+"""Networks that are not ours."""
 
 app = typer.Typer(
     add_completion=False,
@@ -88,6 +92,28 @@ def stages(
     settings = {"source": Path(source).name, "rounds": rounds, "max_frames": max_frames}
     inputs = {"clips_sha256": {Path(source).name: digest_of(Path(source))}} if Path(source).is_file() else {}
     finish(json_file, "stages", rows, settings, objectives, inputs)
+
+
+@app.command(
+    epilog="Example:\n\n    python -m venv fer; fer/bin/pip install --no-deps fer; fer/bin/pip install tensorflow-cpu "
+    "'opencv-contrib-python<5' pandas requests moviepy==1.0.3 tqdm ffmpeg-python\n\n"
+    "    tsf-bench peers --python fer/bin/python --json results.json"
+)
+def peers(
+    python: Annotated[Path, typer.Option(help="Interpreter of an environment in which the tool is installed.")],
+    tool: Annotated[str, typer.Option(help=f"One of {', '.join(TOOLS)}.")] = "fer",
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Clip with one face, or demo:")] = DEMO_NAME,
+    rounds: Annotated[int, typer.Option(help="How often the two are alternated.", min=1)] = 7,
+    max_frames: Annotated[int, typer.Option(help="Frames of the clip.", min=10)] = 120,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+    slo: Slo = None,
+) -> None:
+    """Time another tool beside the per-frame path, on the same decoded frames, in turns."""
+    objectives = [parse_objective(text) for text in slo or []]
+    rows = run_peers(tool, python, source, rounds, max_frames)
+    settings = {"tool": tool, "source": Path(source).name, "rounds": rounds, "max_frames": max_frames}
+    inputs = {"clips_sha256": {Path(source).name: digest_of(Path(source))}} if Path(source).is_file() else {}
+    finish(json_file, "peers", rows, settings, objectives, inputs)
 
 
 @app.command(epilog="Example:\n\n    tsf-bench models --json benchmarks/results/models.json")
@@ -209,7 +235,8 @@ def train(
 
 @app.command(
     epilog="Examples:\n\n    tsf-bench engine --json results.json\n\n"
-    "    tsf-bench engine --size base --backends onnxruntime,openvino --slo 'onnxruntime<=0.85'"
+    "    tsf-bench engine --size base --backends onnxruntime,openvino --slo 'onnxruntime<=0.85'\n\n"
+    "    tsf-bench engine --size base --backends onnxruntime,openvino,torch-compiled --beside mmnet --batch 1 --batch 8"
 )
 def engine(
     model: Annotated[Path | None, typer.Option(help="Bundle; by default the demonstration one.")] = None,
@@ -218,6 +245,9 @@ def engine(
     batch: Annotated[list[int] | None, typer.Option(help="Pairs a call; repeatable. By default 1.", min=1)] = None,
     rounds: Annotated[int, typer.Option(help="Calls of each backend, in turns.", min=1)] = 30,
     threads: Annotated[int, typer.Option(help="CPU threads of each.", min=1)] = 1,
+    beside: Annotated[
+        list[str] | None, typer.Option(help="Another network of the same size in the same run: mmnet.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
     slo: Slo = None,
 ) -> None:
@@ -225,13 +255,17 @@ def engine(
     objectives = [parse_objective(text) for text in slo or []]
     if size is not None and (model is not None or size not in SIZES):
         raise UsageError(f"--size is {size!r}; expected {' or '.join(SIZES)}, and no --model beside it")
+    if unknown := sorted(set(beside or []) - set(PEERS)):
+        raise UsageError(f"--beside is {unknown[0]!r}; expected {' or '.join(PEERS)}")
     engines = _networks("engines")
     names, batches = backends.split(","), batch or [1]
     found = nullcontext(read_bundle(model or default_bundle_path())) if size is None else engines.bundle_of_size(size)
     with found as bundle:
-        rows = engines.run_engines(bundle, names, batches, rounds, threads)
+        others = [ModelConfig(model=name, size=bundle.manifest.model.size) for name in beside or []]
+        rows = engines.run_engines(bundle, names, batches, rounds, threads, others)
         settings = {"bundle": bundle.manifest.name, "weights_sha256": bundle.manifest.files[WEIGHTS_FILE]}
     settings |= {"size": bundle.manifest.model.size, "rounds": rounds, "threads": threads, "batches": batches}
+    settings |= {"backends": names, "beside": beside or []}
     finish(json_file, "engine", rows, settings, objectives)
 
 
