@@ -15,8 +15,10 @@ from tsfmicro.benchmarks import live_commands, reading, scaling_commands
 from tsfmicro.benchmarks.benchmark_page import benchmark_figures
 from tsfmicro.benchmarks.engine_page import engine_figures
 from tsfmicro.benchmarks.event import ClipResult, row_of, run_clips
+from tsfmicro.benchmarks.fdp_page import fdp_figures
 from tsfmicro.benchmarks.figures import figures, with_figures
 from tsfmicro.benchmarks.model_page import model_figures
+from tsfmicro.benchmarks.naming import run_naming
 from tsfmicro.benchmarks.objectives import parse_objective
 from tsfmicro.benchmarks.outcome import Slo, finish
 from tsfmicro.benchmarks.peers import TOOLS, run_peers
@@ -26,7 +28,7 @@ from tsfmicro.benchmarks.spotting.page import spotting_figures
 from tsfmicro.benchmarks.stages import run_stages
 from tsfmicro.benchmarks.training_page import training_figures
 from tsfmicro.bundle import WEIGHTS_FILE, default_bundle_path, read_bundle
-from tsfmicro.errors import BackendError, UsageError
+from tsfmicro.errors import BackendError, SourceError, UsageError
 from tsfmicro.models.config import MODELS, SIZES, ModelConfig
 from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.sources.demo import DEMO_NAME
@@ -171,6 +173,48 @@ def recognisers(
     objectives = [parse_objective(text) for text in slo or []]
     rows = _networks("recognisers").run_recognisers(runs, rounds, threads)
     finish(json_file, "recognisers", rows, {"rounds": rounds, "threads": threads}, objectives)
+
+
+@app.command(
+    epilog="Example:\n\n    tsf-bench naming a.mp4 b.mp4 --model casme2.tsf --model casme2-fdp.tsf --json results.json"
+)
+def naming(
+    clips: Annotated[list[Path], typer.Argument(metavar="CLIP...", help="Videos.")],
+    model: Annotated[list[Path] | None, typer.Option(help="Bundle; repeatable, by default the demonstration one.")] = (
+        None
+    ),
+    slide: Annotated[float, typer.Option(help="Stride of the windows that FDP names without the spotter, s.")] = 0.25,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+    slo: Slo = None,
+) -> None:
+    """Run clips through the live path with each recogniser and with their mean: what they say, and how often alike."""
+    objectives = [parse_objective(text) for text in slo or []]
+    missing = [clip for clip in clips if not clip.is_file()]
+    if missing:
+        raise SourceError(f"{missing[0]} is no file; expected a video file")
+    bundles = [read_bundle(path) for path in model or [default_bundle_path()]]
+    rows = run_naming(clips, bundles, slide)
+    inputs = {
+        "clips_sha256": {clip.name: digest_of(clip) for clip in clips},
+        "bundles": {
+            bundle.manifest.name: {
+                "digest": bundle.digest,
+                "data": bundle.manifest.provenance.data,
+                "command": bundle.manifest.provenance.command,
+            }
+            for bundle in bundles
+        },
+    }
+    finish(json_file, "naming", rows, {"slide_s": slide}, objectives, inputs)
+
+
+@app.command(epilog="Example:\n\n    tsf-bench fdp-page")
+def fdp_page(
+    document: Annotated[Path, typer.Argument(help="Document with the marks of the figures.")] = Path("docs/fdp.md"),
+    results: Annotated[Path, typer.Option(help="Folder of committed results.")] = Path("benchmarks/results"),
+) -> None:
+    """Write the comparison of the recognisers from the committed results."""
+    _fill(document, fdp_figures(results))
 
 
 @app.command(epilog="Example:\n\n    tsf-bench train --size base --batch 8 --precision bf16 --json results.json")

@@ -15,8 +15,8 @@ from tsfmicro.benchmarks.paced import PacedClip
 from tsfmicro.benchmarks.spread import histogram, percentiles
 from tsfmicro.landmarks import FaceMeshDetector
 from tsfmicro.realtime.events import Event, MeEnd
-from tsfmicro.realtime.pipeline import Step
-from tsfmicro.realtime.recognise import Recogniser
+from tsfmicro.realtime.pipeline import PipelineSpec, Step
+from tsfmicro.realtime.recognise import Namer, Recogniser
 from tsfmicro.realtime.session import Outputs, Session, Summary
 from tsfmicro.realtime.source_run import Limits
 from tsfmicro.realtime.sources import Source
@@ -126,8 +126,12 @@ def _holds(latencies_ms: Sequence[float], fps: float) -> bool:
 
 
 def run_session(
-    sources: Sequence[Source], recogniser: Recogniser | None, clock: StageClock, outputs: Outputs
+    sources: Sequence[Source],
+    recogniser: Namer | None,
+    clock: StageClock,
+    outputs: Outputs,
+    spec: PipelineSpec | None = None,
 ) -> Summary:
     """One session to its end; it closes the outputs."""
-    session = Session(FaceMeshDetector, recogniser, None, Limits(), clock)
+    session = Session(FaceMeshDetector, recogniser, None, Limits(), clock, spec)
     return session.run(sources, outputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -54,14 +54,19 @@ def export_onnx(fused: Recognizer, path: Path, *, opset: int = OPSET) -> None:
     path.write_bytes(in_precision(trace(fused, opset), Precision.FLOAT32))
 
 
-def in_precision(traced: onnx.ModelProto, precision: Precision) -> bytes:
+def in_precision(traced: onnx.ModelProto, precision: Precision, delicate: Collection[str] = ()) -> bytes:
     """The file of a traced graph in float32 (see :func:`compact`) or float16 (see :func:`to_half`), checked.
+
+    Args:
+        traced: of :func:`trace`.
+        precision: of its matrix layers.
+        delicate: names of nodes that are float32 either way.
 
     Raises:
         ContractError: naming a weight that float16 cannot hold.
         onnx.checker.ValidationError: when the result is not valid ONNX.
     """
-    model = compact(traced) if precision is Precision.FLOAT32 else to_half(traced)
+    model = compact(traced) if precision is Precision.FLOAT32 else to_half(traced, delicate)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 

@@ -168,7 +168,6 @@ class FaceSpotter:
     finished movement lies at most ``lookback_s`` in the past.
 
     Args:
-        spec, align: constants.
         candidates: how many of its movements were numbered before.
         merit: of movements that overlap, the one for which this is highest overshadows the others.
     """

@@ -94,9 +94,9 @@ def test_half_precision_makes_graphs_an_engine_and_its_sidecar(export: Export) -
 def test_the_engine_holds_the_weights_in_half_precision(export: Export, bare: Bundle) -> None:
     """Twice the bytes would be a float32 engine: the plan is really the graph's."""
     order = EngineOrder("tensorrt-rtx", Precision.FLOAT16, compute_capabilities=("8.9",))
-    half_plan = build_engine(export.bundle.read("model.fp16.onnx"), order, 224)
+    half_plan = build_engine(export.bundle.read("model.fp16.onnx"), order)
     whole = EngineOrder("tensorrt-rtx", Precision.FLOAT32, compute_capabilities=("8.9",))
-    whole_plan = build_engine(export.bundle.read("model.onnx"), whole, 224)
+    whole_plan = build_engine(export.bundle.read("model.onnx"), whole)
     assert {layer.precision for layer in whole_plan.layers} == {"float32"}
     assert half_plan.compute_capabilities == ("8.9",)
     weights = len(export.bundle.read("weights.safetensors"))
@@ -171,7 +171,7 @@ def test_a_float32_layer_is_found_by_the_builder_too(export: Export, monkeypatch
     monkeypatch.setattr(half, "_FLOAT32_OPS", half._FLOAT32_OPS | {"Conv"})
     graph = in_precision(trace_once(load_fused(export.bundle)), Precision.FLOAT16)
     with pytest.raises(BackendError, match=r"23 of \d+ matrix layers are not .*\(float32\)"):
-        build_engine(graph, EngineOrder("tensorrt-rtx", Precision.FLOAT16), 224)
+        build_engine(graph, EngineOrder("tensorrt-rtx", Precision.FLOAT16))
 
 
 def test_a_graph_the_builder_does_not_know_is_named(export: Export) -> None:
@@ -182,7 +182,7 @@ def test_a_graph_the_builder_does_not_know_is_named(export: Export) -> None:
     model.graph.node.append(helper.make_node("Unheard", ["before"], [name], name="odd", domain="nobody"))
     model.opset_import.append(helper.make_opsetid("nobody", 1))
     with pytest.raises(BackendError, match="does not understand the graph: Unheard"):
-        build_engine(model.SerializeToString(), EngineOrder("tensorrt-rtx", Precision.FLOAT16), 224)
+        build_engine(model.SerializeToString(), EngineOrder("tensorrt-rtx", Precision.FLOAT16))
 
 
 def test_one_changed_byte_of_the_engine(export: Export, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_orders_that_make_no_sense(order: dict[str, Any]) -> None:
 def test_a_card_that_rtx_does_not_know(export: Export) -> None:
     order = EngineOrder("tensorrt-rtx", Precision.FLOAT16, compute_capabilities=("9.0",))
     with pytest.raises(BackendError, match=r"builds for 7\.5, 8\.0.*, not for compute capability '9\.0'"):
-        build_engine(export.bundle.read("model.fp16.onnx"), order, 224)
+        build_engine(export.bundle.read("model.fp16.onnx"), order)
 
 
 def test_the_program_for_torch_tensorrt_is_half_but_for_the_classifier(bare: Bundle) -> None:

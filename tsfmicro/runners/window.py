@@ -14,12 +14,13 @@ from tsfmicro.bundle import Bundle
 from tsfmicro.errors import BundleError, ContractError, UsageError
 from tsfmicro.models.fdp.config import WINDOW_PX
 from tsfmicro.preprocess import PreprocessSpec
+from tsfmicro.runners.choice import choose
 from tsfmicro.runners.contract import LoadedBundle, RunnerOutput
 from tsfmicro.runners.missing import not_installed
 from tsfmicro.runners.threads import thread_count
 from tsfmicro.values import Float32Array, UInt8Array, require_array
 
-WINDOW_BACKENDS = ("auto", "onnxruntime", "torch")
+WINDOW_BACKENDS = ("auto", "onnxruntime", "torch", "tensorrt", "tensorrt-rtx")
 """Every name :func:`load_window` knows."""
 
 
@@ -79,24 +80,27 @@ def load_window(bundle: Bundle, backend: str = "auto", threads: int | None = Non
 
     Args:
         bundle: from ``read_bundle``.
-        backend: one of :data:`WINDOW_BACKENDS`; ``"auto"`` is ``"onnxruntime"``. A backend that is named is used or
+        backend: one of :data:`WINDOW_BACKENDS`; ``"auto"`` is what ``choose`` says. A backend that is named is used or
             refused, never replaced.
         threads: CPU threads for one window. By default the physical cores, four at most; torch keeps the count the
             process has.
 
     Raises:
         UsageError: if the backend is not known or ``threads`` is below 1.
-        BackendError: if the backend is not installed.
+        BackendError: if the backend cannot be used here.
         BundleError: if the bundle holds no FDP, or lacks what the backend loads.
+        ParityError: if an engine does not compute on this card what the network computes.
     """
     count = thread_count(threads)
     if not bundle.manifest.model.reads_windows:
         raise BundleError(f"{bundle.path} holds {bundle.manifest.model.name}, which takes onset and apex, no windows")
-    match backend:
-        case "auto" | "onnxruntime":
+    match choose(bundle).backend if backend == "auto" else backend:
+        case "onnxruntime":
             return _onnxruntime(bundle, count)
         case "torch":
             return _torch(bundle, threads)
+        case "tensorrt" | "tensorrt-rtx" as kind:
+            return _engine(bundle, kind, count)
     raise UsageError(f"backend {backend!r} does not run FDP; type one of {', '.join(WINDOW_BACKENDS)}")
 
 
@@ -106,6 +110,16 @@ def _onnxruntime(bundle: Bundle, threads: int) -> WindowRunner:
     except ModuleNotFoundError as error:
         raise not_installed(error, "onnxruntime", "onnxruntime", "onnxruntime") from error
     return OnnxRuntimeWindowRunner(bundle, threads)
+
+
+def _engine(bundle: Bundle, kind: str, threads: int) -> WindowRunner:
+    from tsfmicro.runners.tensorrt_window import TensorRtWindowRunner
+
+    def reference_logits(windows: UInt8Array) -> Float32Array:
+        with _onnxruntime(bundle, threads) as reference:
+            return reference.infer(windows).answers.logits
+
+    return TensorRtWindowRunner(bundle, kind, reference_logits)
 
 
 def _torch(bundle: Bundle, threads: int | None) -> WindowRunner:
