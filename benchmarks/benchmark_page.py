@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tsfmicro.benchmarks.compare import compare
 from tsfmicro.benchmarks.figures import read_result
 from tsfmicro.benchmarks.provenance import SCHEMA_ID
 
@@ -38,6 +40,7 @@ def benchmark_figures(results: Path, plots: Path) -> str:
             lines += [_origin(record), ""]
         if scenario in found and (plots / f"{scenario}.png").is_file():
             lines += [f"![{scenario}]({plots.name}/{scenario}.png)", ""]
+    lines += ["### compare", "", *_comparisons(results / "compare")]
     return "\n".join(lines).rstrip()
 
 
@@ -50,6 +53,24 @@ def _by_scenario(results: Path) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
+def _comparisons(folder: Path) -> list[str]:
+    """A table for each pair of results that ``tsf-bench alternate`` wrote."""
+    lines: list[str] = []
+    for pair in sorted(path.parent for path in folder.glob("*/after.json")):
+        before, after = (read_result(pair / f"{name}.json", "tsf-bench alternate") for name in ("before", "after"))
+        made = [record["provenance"] for record in (before, after)]
+        planted = f"{made[1]['slowed_percent']:g} % planted" if made[1]["slowed_percent"] else "nothing planted"
+        rows = [{**asdict(one), "interval": one.interval} for one in compare(before, after)]
+        lines += [
+            f"`tsf-bench {before['scenario']}` of commits `{made[0]['commit']}` and `{made[1]['commit']}` in "
+            f"{before['settings']['turns']} turns, {planted}, load {made[0]['load_average_1min']} and "
+            f"{made[1]['load_average_1min']}:",
+            "",
+            *_table(_COMPARED)(rows),
+        ]
+    return lines or ["Not measured yet: `tsf-bench alternate . . --out benchmarks/results/compare/same -- stages`."]
+
+
 def _origin(record: dict[str, Any]) -> str:
     made = record["provenance"]
     settings = ", ".join(f"{name} {_setting(value)}" for name, value in record["settings"].items())
@@ -60,12 +81,12 @@ def _origin(record: dict[str, Any]) -> str:
 
 
 def _table(
-    columns: Sequence[Column], what: str | None = None, title: str | None = None
+    columns: Sequence[Column], what: str | None = None, title: str | None = None, having: str | None = None
 ) -> Callable[[list[Row]], list[str]]:
-    """A table of the rows that are of one kind; none where there are no such rows."""
+    """A table of the rows that are of one kind, or have a figure; none where there are no such rows."""
 
     def lines(rows: list[Row]) -> list[str]:
-        chosen = [row for row in rows if what is None or row.get("what") == what]
+        chosen = [row for row in rows if what in (None, row.get("what")) and (having is None or having in row)]
         if not chosen:
             return []
         head = [f"{title}:", ""] if title else []
@@ -103,8 +124,30 @@ def _setting(value: Any) -> str:
 
 def _stage_rows(rows: list[Row]) -> list[str]:
     """The stages of the whole path, one a line."""
-    stages = [{"stage": name, **stage} for row in rows for name, stage in row.get("stages", {}).items()]
-    return _table([("stage", "stage"), ("times", "count"), *_MS_OF_STAGES])(stages)
+    stages = [
+        {"what": row["what"], "stage": name, **stage} for row in rows for name, stage in row.get("stages", {}).items()
+    ]
+    return _table([("path", "what"), ("stage", "stage"), ("times", "count"), *_MS_OF_STAGES])(stages)
+
+
+def _held(rows: list[Row]) -> list[str]:
+    return [f"Sources that hold at {_cell(row['fps'])} frames/s: {row['sources_held']}." for row in rows[-1:]
+            if "sources_held" in row] + [""]  # fmt: skip
+
+
+def _assumed(rows: list[Row]) -> list[str]:
+    """What the sizing takes for granted; nothing where a result does not tell."""
+    told = [row for row in rows if row["what"] == "sizing" and "frame_ms" in row][:1]
+    return [
+        line
+        for row in told
+        for line in (
+            f"Assumed of every camera: {row['picture']}, {_cell(row['faces_per_frame'])} faces a frame, "
+            f"{_cell(row['frame_ms'])} ms of one core a frame and {_cell(row['naming_ms'])} ms a naming, on cores like "
+            f"these; everything on the {row['device'].upper()}, no GPU. Of those: share of the cores that is at work.",
+            "",
+        )
+    ]
 
 
 def _growth(rows: list[Row]) -> list[str]:
@@ -117,11 +160,29 @@ def _growth(rows: list[Row]) -> list[str]:
     return [f"Growth of a frame's cost, straight line through the points, 95 %: {'; '.join(told)}.", ""] if told else []
 
 
+_COMPARED = [
+    ("row", "row"),
+    ("figure", "figure"),
+    ("before, median", "before"),
+    ("after, median", "after"),
+    ("after / before", "ratio"),
+    ("95 %", "interval"),
+    ("p", "p"),
+    ("verdict", "verdict"),
+]
 _MS_OF_STAGES = [("p50, ms", "p50_ms"), ("p95, ms", "p95_ms"), ("p99, ms", "p99_ms")]
 _FRAMES = [("captured", "captured"), ("dropped", "dropped")]
 _SECTIONS: dict[str, list[Callable[[list[Row]], list[str]]]] = {
     "stages": [
-        _table([("what", "what"), ("median, ms a frame", "median_ms_per_frame"), ("ratio", "median")]),
+        _table(
+            [
+                ("what", "what"),
+                ("median, ms a frame", "median_ms_per_frame"),
+                ("processor, ms a frame", "processor_ms_per_frame"),
+                ("frames/s", "frames_per_s"),
+                ("ratio", "median"),
+            ]
+        ),
         _stage_rows,
     ],
     "live": [
@@ -150,6 +211,19 @@ _SECTIONS: dict[str, list[Callable[[list[Row]], list[str]]]] = {
                 ("p50, ms", "p50_ms"),
                 ("p99, ms", "p99_ms"),
                 ("holds", "holds"),
+            ],
+            having="sources",
+        ),
+        _held,
+    ],
+    "peers": [
+        _table(
+            [
+                ("what", "what"),
+                ("median, ms a frame", "median_ms_per_frame"),
+                ("processor ms", "median_cpu_ms_per_frame"),
+                ("frames with a face", "frames_with_a_face"),
+                ("ratio", "median"),
             ]
         )
     ],
@@ -160,6 +234,7 @@ _SECTIONS: dict[str, list[Callable[[list[Row]], list[str]]]] = {
                 ("frames", "frames"),
                 ("frames/s of it", "fps_of_clip"),
                 ("s, median", "wall_s"),
+                ("processor s", "processor_s"),
                 ("frames/s", "frames_per_s"),
                 ("× real time", "times_real_time"),
                 ("rounds", "rounds"),
@@ -239,8 +314,10 @@ _SECTIONS: dict[str, list[Callable[[list[Row]], list[str]]]] = {
                 ("frames/s", "fps"),
                 ("p50, ms", "p50_ms"),
                 ("modelled", "modelled_p50_ms"),
+                ("error", "p50_ms_error"),
                 ("p99, ms", "p99_ms"),
                 ("modelled", "modelled_p99_ms"),
+                ("error", "p99_ms_error"),
                 ("dropped, share", "dropped_share"),
                 ("modelled", "modelled_dropped_share"),
                 ("holds", "holds"),
@@ -259,9 +336,11 @@ _SECTIONS: dict[str, list[Callable[[list[Row]], list[str]]]] = {
                 ("processes", "processes"),
                 ("cores", "cores"),
                 ("cores busy", "busy_cores"),
+                ("of those", "utilisation"),
             ],
             "sizing",
             "Modelled: what so many cameras need",
         ),
+        _assumed,
     ],
 }

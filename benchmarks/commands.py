@@ -15,21 +15,27 @@ from tsfmicro.benchmarks import live_commands, reading, scaling_commands
 from tsfmicro.benchmarks.benchmark_page import benchmark_figures
 from tsfmicro.benchmarks.engine_page import engine_figures
 from tsfmicro.benchmarks.event import ClipResult, row_of, run_clips
+from tsfmicro.benchmarks.fdp_page import fdp_figures
 from tsfmicro.benchmarks.figures import figures, with_figures
 from tsfmicro.benchmarks.model_page import model_figures
+from tsfmicro.benchmarks.naming import run_naming
 from tsfmicro.benchmarks.objectives import parse_objective
 from tsfmicro.benchmarks.outcome import Slo, finish
+from tsfmicro.benchmarks.peers import TOOLS, run_peers
 from tsfmicro.benchmarks.provenance import digest_of
 from tsfmicro.benchmarks.spotting import commands as spotting_commands
 from tsfmicro.benchmarks.spotting.page import spotting_figures
 from tsfmicro.benchmarks.stages import run_stages
 from tsfmicro.benchmarks.training_page import training_figures
 from tsfmicro.bundle import WEIGHTS_FILE, default_bundle_path, read_bundle
-from tsfmicro.errors import BackendError, UsageError
-from tsfmicro.models.config import SIZES
+from tsfmicro.errors import BackendError, SourceError, UsageError
+from tsfmicro.models.config import MODELS, SIZES, ModelConfig
 from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.sources.demo import DEMO_NAME
 from tsfmicro.runners import load
+
+PEERS = tuple(name for name in MODELS if name != ModelConfig().model)
+"""Networks that are not ours."""
 
 app = typer.Typer(
     add_completion=False,
@@ -88,6 +94,28 @@ def stages(
     finish(json_file, "stages", rows, settings, objectives, inputs)
 
 
+@app.command(
+    epilog="Example:\n\n    python -m venv fer; fer/bin/pip install --no-deps fer; fer/bin/pip install tensorflow-cpu "
+    "'opencv-contrib-python<5' pandas requests moviepy==1.0.3 tqdm ffmpeg-python\n\n"
+    "    tsf-bench peers --python fer/bin/python --json results.json"
+)
+def peers(
+    python: Annotated[Path, typer.Option(help="Interpreter of an environment in which the tool is installed.")],
+    tool: Annotated[str, typer.Option(help=f"One of {', '.join(TOOLS)}.")] = "fer",
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Clip with one face, or demo:")] = DEMO_NAME,
+    rounds: Annotated[int, typer.Option(help="How often the two are alternated.", min=1)] = 7,
+    max_frames: Annotated[int, typer.Option(help="Frames of the clip.", min=10)] = 120,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+    slo: Slo = None,
+) -> None:
+    """Time another tool beside the per-frame path, on the same decoded frames, in turns."""
+    objectives = [parse_objective(text) for text in slo or []]
+    rows = run_peers(tool, python, source, rounds, max_frames)
+    settings = {"tool": tool, "source": Path(source).name, "rounds": rounds, "max_frames": max_frames}
+    inputs = {"clips_sha256": {Path(source).name: digest_of(Path(source))}} if Path(source).is_file() else {}
+    finish(json_file, "peers", rows, settings, objectives, inputs)
+
+
 @app.command(epilog="Example:\n\n    tsf-bench models --json benchmarks/results/models.json")
 def models(
     rounds: Annotated[int, typer.Option(help="Pairs to time in each network.", min=1)] = 15,
@@ -119,6 +147,17 @@ def step(
     finish(json_file, "step", rows, settings, objectives)
 
 
+@app.command(epilog="Example:\n\n    tsf-bench ceiling --json benchmarks/results/ceiling.json")
+def ceiling(
+    rounds: Annotated[int, typer.Option(help="Products to time of each side.", min=1)] = 15,
+    threads: Annotated[int, typer.Option(help="CPU threads of torch.", min=1)] = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+) -> None:
+    """Time square matrix products: no training step has its multiply-adds faster than that."""
+    rows = _networks().run_ceiling(rounds, threads)
+    finish(json_file, "ceiling", rows, {"rounds": rounds, "threads": threads}, [])
+
+
 @app.command(
     epilog="Example:\n\n    tsf-bench recognisers runs/fdp runs/tsfmicro runs/mmnet --json results.json\n\n"
     "The runs come from tsf-train loso on the same clips."
@@ -134,6 +173,48 @@ def recognisers(
     objectives = [parse_objective(text) for text in slo or []]
     rows = _networks("recognisers").run_recognisers(runs, rounds, threads)
     finish(json_file, "recognisers", rows, {"rounds": rounds, "threads": threads}, objectives)
+
+
+@app.command(
+    epilog="Example:\n\n    tsf-bench naming a.mp4 b.mp4 --model casme2.tsf --model casme2-fdp.tsf --json results.json"
+)
+def naming(
+    clips: Annotated[list[Path], typer.Argument(metavar="CLIP...", help="Videos.")],
+    model: Annotated[list[Path] | None, typer.Option(help="Bundle; repeatable, by default the demonstration one.")] = (
+        None
+    ),
+    slide: Annotated[float, typer.Option(help="Stride of the windows that FDP names without the spotter, s.")] = 0.25,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+    slo: Slo = None,
+) -> None:
+    """Run clips through the live path with each recogniser and with their mean: what they say, and how often alike."""
+    objectives = [parse_objective(text) for text in slo or []]
+    missing = [clip for clip in clips if not clip.is_file()]
+    if missing:
+        raise SourceError(f"{missing[0]} is no file; expected a video file")
+    bundles = [read_bundle(path) for path in model or [default_bundle_path()]]
+    rows = run_naming(clips, bundles, slide)
+    inputs = {
+        "clips_sha256": {clip.name: digest_of(clip) for clip in clips},
+        "bundles": {
+            bundle.manifest.name: {
+                "digest": bundle.digest,
+                "data": bundle.manifest.provenance.data,
+                "command": bundle.manifest.provenance.command,
+            }
+            for bundle in bundles
+        },
+    }
+    finish(json_file, "naming", rows, {"slide_s": slide}, objectives, inputs)
+
+
+@app.command(epilog="Example:\n\n    tsf-bench fdp-page")
+def fdp_page(
+    document: Annotated[Path, typer.Argument(help="Document with the marks of the figures.")] = Path("docs/fdp.md"),
+    results: Annotated[Path, typer.Option(help="Folder of committed results.")] = Path("benchmarks/results"),
+) -> None:
+    """Write the comparison of the recognisers from the committed results."""
+    _fill(document, fdp_figures(results))
 
 
 @app.command(epilog="Example:\n\n    tsf-bench train --size base --batch 8 --precision bf16 --json results.json")
@@ -165,7 +246,8 @@ def train(
 
 @app.command(
     epilog="Examples:\n\n    tsf-bench engine --json results.json\n\n"
-    "    tsf-bench engine --size base --backends onnxruntime,openvino --slo 'onnxruntime<=0.85'"
+    "    tsf-bench engine --size base --backends onnxruntime,openvino --slo 'onnxruntime<=0.85'\n\n"
+    "    tsf-bench engine --size base --backends onnxruntime,openvino,torch-compiled --beside mmnet --batch 1 --batch 8"
 )
 def engine(
     model: Annotated[Path | None, typer.Option(help="Bundle; by default the demonstration one.")] = None,
@@ -174,6 +256,9 @@ def engine(
     batch: Annotated[list[int] | None, typer.Option(help="Pairs a call; repeatable. By default 1.", min=1)] = None,
     rounds: Annotated[int, typer.Option(help="Calls of each backend, in turns.", min=1)] = 30,
     threads: Annotated[int, typer.Option(help="CPU threads of each.", min=1)] = 1,
+    beside: Annotated[
+        list[str] | None, typer.Option(help="Another network of the same size in the same run: mmnet.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
     slo: Slo = None,
 ) -> None:
@@ -181,13 +266,17 @@ def engine(
     objectives = [parse_objective(text) for text in slo or []]
     if size is not None and (model is not None or size not in SIZES):
         raise UsageError(f"--size is {size!r}; expected {' or '.join(SIZES)}, and no --model beside it")
+    if unknown := sorted(set(beside or []) - set(PEERS)):
+        raise UsageError(f"--beside is {unknown[0]!r}; expected {' or '.join(PEERS)}")
     engines = _networks("engines")
     names, batches = backends.split(","), batch or [1]
     found = nullcontext(read_bundle(model or default_bundle_path())) if size is None else engines.bundle_of_size(size)
     with found as bundle:
-        rows = engines.run_engines(bundle, names, batches, rounds, threads)
+        others = [ModelConfig(model=name, size=bundle.manifest.model.size) for name in beside or []]
+        rows = engines.run_engines(bundle, names, batches, rounds, threads, others)
         settings = {"bundle": bundle.manifest.name, "weights_sha256": bundle.manifest.files[WEIGHTS_FILE]}
     settings |= {"size": bundle.manifest.model.size, "rounds": rounds, "threads": threads, "batches": batches}
+    settings |= {"backends": names, "beside": beside or []}
     finish(json_file, "engine", rows, settings, objectives)
 
 

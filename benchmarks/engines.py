@@ -1,14 +1,15 @@
 """Scenario ``engine``: backends, precisions and batch sizes beside torch eager in float32, interleaved in one process.
 
-No time is given without what the backend answers: every row has its distance from torch eager on the same pairs.
+No time is given without what the backend answers: every row has its distance from torch eager on the same pairs. Nor
+without what it could be at best: the floor, from the processor's ceilings measured in the same run.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -17,6 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from tsfmicro.benchmarks.roofline import Ceilings, measure_ceilings
+from tsfmicro.benchmarks.spread import percentiles
 from tsfmicro.bundle import (
     Bundle,
     Calibration,
@@ -27,7 +30,7 @@ from tsfmicro.bundle import (
     round_to_half,
     write_bundle,
 )
-from tsfmicro.errors import UsageError
+from tsfmicro.errors import BackendError, UsageError
 from tsfmicro.export.products import export_bundle
 from tsfmicro.labels import protocol
 from tsfmicro.models.config import ModelConfig
@@ -38,6 +41,7 @@ from tsfmicro.runners.openvino_runner import OpenVinoRunner
 from tsfmicro.runners.parity import compare, probe_pairs
 from tsfmicro.runners.precision import Precision
 from tsfmicro.runners.threads import thread_count
+from tsfmicro.training.summary import ModelSummary, summarise
 
 REFERENCE = "torch"
 _PROTOCOL = "casme2_5c_tsf"
@@ -50,6 +54,10 @@ class Contender:
 
     name: str
     runner: Runner
+    cost: ModelSummary
+    """Of its network."""
+    distance: dict[str, Any]
+    """From torch eager of the same network."""
     wall_ms: list[float] = field(default_factory=list)
     cpu_ms: list[float] = field(default_factory=list)
 
@@ -63,9 +71,16 @@ class Contender:
 
 @contextmanager
 def bundle_of_size(size: str) -> Iterator[Bundle]:
-    """A bundle with seeded random weights and its graph, in a folder that is removed afterwards."""
+    """A bundle of TSFmicro with seeded random weights and its graph, in a folder that is removed afterwards."""
+    with bundle_of(ModelConfig(size=size)) as bundle:
+        yield bundle
+
+
+@contextmanager
+def bundle_of(config: ModelConfig) -> Iterator[Bundle]:
+    """The same of any network of the family."""
     with TemporaryDirectory() as folder:
-        bare = untrained_bundle(Path(folder) / f"{size}.tsf", ModelConfig(size=size))
+        bare = untrained_bundle(Path(folder) / f"{config.model}.tsf", config)
         exported = export_bundle(bare, (Precision.FLOAT32,))
         yield add_files(bare, {product.name: product.data for product in exported.products})
 
@@ -89,7 +104,12 @@ def untrained_bundle(path: Path, config: ModelConfig) -> Bundle:
 
 
 def run_engines(
-    bundle: Bundle, backends: list[str], batches: list[int], rounds: int, threads: int
+    bundle: Bundle,
+    backends: list[str],
+    batches: list[int],
+    rounds: int,
+    threads: int,
+    beside: Sequence[ModelConfig] = (),
 ) -> list[dict[str, Any]]:
     """Time backends in turns.
 
@@ -99,33 +119,54 @@ def run_engines(
         batches: pairs a call.
         rounds: calls of each, after two to warm up.
         threads: of the CPU, for each.
+        beside: other networks, with random weights, which take their turns in torch eager and in ONNX Runtime.
 
     Returns:
         A row for each backend and batch, then one for each batch with the median ratios to torch eager by name, for
-        objectives.
+        objectives; a row with ``status`` and ``why`` for each backend that cannot be used here; last the processor's
+        ceilings.
 
     Raises:
         UsageError: if a backend is not known.
-        BackendError: if one cannot be used here.
     """
     unknown = sorted(set(backends) - set(BACKENDS))
     if unknown:
         raise UsageError(f"backends {', '.join(unknown)} are not known; expected some of {', '.join(BACKENDS)}")
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
-        named = {REFERENCE: load(bundle, REFERENCE, threads)}
-        for backend in backends:
-            named |= {} if backend == REFERENCE else _runners(bundle, backend, threads)
-        for runner in named.values():
-            stack.enter_context(runner)
-        distances = _distances(named)
+        contenders = _contenders(stack, bundle, backends, threads, rows)
+        for config in beside:
+            other = stack.enter_context(bundle_of(config))
+            contenders += _contenders(stack, other, ["onnxruntime"], threads, rows, f"{config.model}_")
+        torch.set_num_threads(threads)
+        ceilings = measure_ceilings()
+        timed: dict[int, list[Contender]] = {}
         for batch in batches:
-            contenders = [Contender(name, runner) for name, runner in named.items()]
-            _interleave(contenders, batch, rounds)
-            rows += [_row(c, contenders[0], batch, threads, distances[c.name]) for c in contenders]
-            ratios = {c.name.replace("-", "_"): _ratios(c.wall_ms, contenders[0].wall_ms) for c in contenders[1:]}
+            timed[batch] = [replace(contender, wall_ms=[], cpu_ms=[]) for contender in contenders]
+            _interleave(timed[batch], batch, rounds)
+        ceilings = ceilings.better(measure_ceilings())
+        for batch, (eager, *others) in timed.items():
+            rows += [_row(c, eager, batch, threads, ceilings) for c in (eager, *others)]
+            ratios = {c.name.replace("-", "_"): _ratios(c.wall_ms, eager.wall_ms) for c in others}
             rows.append({"what": f"ratio to torch eager float32, batch {batch}", **ratios})
-    return rows
+    told = {f"{precision}_gflops": value for precision, value in ceilings.gflops.items()}
+    return [*rows, {"what": "ceilings", "threads": threads, **told, "bandwidth_gb_s": ceilings.bandwidth_gb_s}]
+
+
+def _contenders(
+    stack: ExitStack, bundle: Bundle, backends: list[str], threads: int, rows: list[dict[str, Any]], prefix: str = ""
+) -> list[Contender]:
+    """One network in torch eager, which comes first, and in the backends; ``rows`` gets those that cannot be used."""
+    named = {REFERENCE: load(bundle, REFERENCE, threads)}
+    for backend in backends:
+        try:
+            named |= {} if backend == REFERENCE else _runners(bundle, backend, threads)
+        except BackendError as error:  # a contender that is left out must say why
+            rows.append({"what": prefix + backend, "status": "not run", "why": str(error)})
+    for runner in named.values():
+        stack.enter_context(runner)
+    cost, distances = summarise(bundle.manifest.model.config()), _distances(named)
+    return [Contender(prefix + name, runner, cost, distances[name]) for name, runner in named.items()]
 
 
 def _runners(bundle: Bundle, backend: str, threads: int) -> dict[str, Runner]:
@@ -158,19 +199,28 @@ def _ratios(times: list[float], reference: list[float]) -> float:
     return round(median(ours / theirs for ours, theirs in zip(times, reference, strict=True)), 3)
 
 
-def _row(contender: Contender, eager: Contender, batch: int, threads: int, distance: dict[str, Any]) -> dict[str, Any]:
+def _row(contender: Contender, eager: Contender, batch: int, threads: int, ceilings: Ceilings) -> dict[str, Any]:
     low, high = np.percentile([a / b for a, b in zip(contender.wall_ms, eager.wall_ms, strict=True)], (25, 75))
+    precision, cost = getattr(contender.runner, "precision", "float32"), contender.cost
+    on_cpu = contender.runner.device.lower().startswith("cpu")
+    floor_ms = ceilings.floor_ms(cost.gmacs, cost.parameters, batch, precision) if on_cpu else None
+    median_ms = median(contender.wall_ms)
     return {
         "what": f"{contender.name}, batch {batch}",
+        "network": f"{cost.model} {cost.size} {cost.fusion}",
         "backend": contender.runner.backend,
         "device": contender.runner.device,
-        "precision": getattr(contender.runner, "precision", "float32"),
+        "precision": precision,
         "batch": batch,
         "threads": threads,
-        "median_ms": round(median(contender.wall_ms), 3),
+        "median_ms": round(median_ms, 3),
         "min_ms": round(min(contender.wall_ms), 3),
-        "p95_ms": round(float(np.percentile(contender.wall_ms, 95)), 3),
+        **percentiles(contender.wall_ms, "ms"),
         "median_cpu_ms": round(median(contender.cpu_ms), 3),
+        "pairs_per_s": round(batch * 1e3 / median_ms, 2),
+        "gmacs": cost.gmacs,
+        "floor_ms": None if floor_ms is None else round(floor_ms, 3),
+        "times_the_floor": None if floor_ms is None else round(median_ms / floor_ms, 2),
         "ratio": {
             "median": _ratios(contender.wall_ms, eager.wall_ms),
             "p25": round(float(low), 3),
@@ -182,5 +232,8 @@ def _row(contender: Contender, eager: Contender, batch: int, threads: int, dista
             "ms": [round(ms, 4) for ms in contender.wall_ms],
             "ratio": [round(a / b, 4) for a, b in zip(contender.wall_ms, eager.wall_ms, strict=True)],
         },
-        "distance": {name: distance[name] for name in ("max_abs", "rel_l2", "label_flips", "pairs", "nan")},
+        "distance": {
+            name: contender.distance[name]
+            for name in ("max_abs", "rel_l2", "label_flips", "decision_flips", "pairs", "nan")
+        },
     }

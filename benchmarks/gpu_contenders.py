@@ -15,7 +15,7 @@ from tsfmicro.models.config import INPUT_PX
 from tsfmicro.models.fused import FusedRecognizer
 from tsfmicro.runners.cuda import Cuda
 from tsfmicro.runners.precision import Precision
-from tsfmicro.runners.tensorrt_engine import Engine
+from tsfmicro.runners.tensorrt_engine import Engine, pair_layout
 from tsfmicro.values import Float32Array, UInt8Array
 
 Infer = Callable[[UInt8Array, UInt8Array], Float32Array]
@@ -130,7 +130,7 @@ def _onnxruntime(graph: bytes) -> Made:
 def _engine(graph: bytes, kind: str, max_batch: int, fused: FusedRecognizer) -> Made:
     from tsfmicro.export.tensorrt_builder import EngineOrder, build_engine
 
-    built = build_engine(graph, EngineOrder(kind, Precision.FLOAT16, (1, 1, max_batch)), INPUT_PX)
+    built = build_engine(graph, EngineOrder(kind, Precision.FLOAT16, (1, 1, max_batch)))
     classes = fused.network.config.classes
-    engine = Engine(built.plan, kind, INPUT_PX, classes, max_batch, Cuda())
+    engine = Engine(built.plan, kind, pair_layout(INPUT_PX, classes), max_batch, Cuda())
     return lambda onset, apex: engine.run(onset, apex)[1], None

@@ -9,16 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tsfmicro.benchmarks.paced import PacedClip
 from tsfmicro.benchmarks.spread import histogram, percentiles
 from tsfmicro.landmarks import FaceMeshDetector
 from tsfmicro.realtime.events import Event, MeEnd
-from tsfmicro.realtime.pipeline import Step
-from tsfmicro.realtime.recognise import Recogniser
+from tsfmicro.realtime.pipeline import PipelineSpec, Step
+from tsfmicro.realtime.recognise import Namer, Recogniser
 from tsfmicro.realtime.session import Outputs, Session, Summary
 from tsfmicro.realtime.source_run import Limits
 from tsfmicro.realtime.sources import Source
 from tsfmicro.realtime.stage_clock import StageClock
+
+BLOCK_S = 5.0
+"""Media time: at 30 frames/s just enough frames for a p90."""
 
 
 @dataclass(slots=True)
@@ -32,6 +37,8 @@ class Stopwatch:
     """Media time that is not counted."""
     latencies_ms: array[float] = field(default_factory=lambda: array("d"))
     """Packed: a benchmark of memory must not be what grows."""
+    media_s: array[float] = field(default_factory=lambda: array("d"))
+    """Of the same frames; where a movement was named, of its offset."""
     named_ms: array[float] = field(default_factory=lambda: array("d"))
     """Those among them of frames that ended a movement, until it was named."""
     faces: int = 0
@@ -42,6 +49,7 @@ class Stopwatch:
             self.faces += len(step.faces)
             if not step.naming:
                 self.latencies_ms.append((time.monotonic() - step.frame.captured_s) * 1e3)
+                self.media_s.append(step.frame.t_s)
         self.finish(step.events)
 
     def finish(self, events: Sequence[Event]) -> None:
@@ -51,6 +59,7 @@ class Stopwatch:
                 told_ms = (event.compute_s or 0.0) * 1e3
                 self.named_ms.append(told_ms)
                 self.latencies_ms.append(told_ms)
+                self.media_s.append(event.interval.offset.t_s)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -87,11 +96,27 @@ def run_live(
         "faces_per_frame": round(watcher.faces / max(len(watcher.latencies_ms), 1), 3),
         "events": sum(isinstance(event, MeEnd) for event in summary.events),
         **percentiles(watcher.latencies_ms, "ms"),
+        "block_s": BLOCK_S,
+        "samples": by_block(watcher.media_s, watcher.latencies_ms, warm_up_s, duration_s),
         "holds_deadline": _holds(watcher.latencies_ms, fps) and summary.ledger.dropped == 0,
         "named": percentiles(watcher.named_ms, "ms"),
         "histogram_ms": {"upper_edge_count": histogram(watcher.latencies_ms)},
         "stages": clock.report(),
     }
+
+
+def by_block(
+    media_s: Sequence[float], latencies_ms: Sequence[float], warm_up_s: float, duration_s: float
+) -> dict[str, list[float | None]]:
+    """p50 and p90 of every stretch of ``BLOCK_S`` of media, for a comparison; blank where it holds too few frames.
+
+    Neighbouring frames share queue and load, so that they are no repeats of each other; stretches nearly are, and the
+    same one of two runs has the same pictures in it. What is left over at the end is not used.
+    """
+    places = np.floor((np.asarray(media_s, dtype=np.float64) - warm_up_s) / BLOCK_S + 1e-9)
+    values = np.asarray(latencies_ms, dtype=np.float64)
+    blocks = [percentiles(values[places == n].tolist(), "ms") for n in range(int((duration_s - warm_up_s) / BLOCK_S))]
+    return {name: [block[name] for block in blocks] for name in ("p50_ms", "p90_ms")}
 
 
 def _holds(latencies_ms: Sequence[float], fps: float) -> bool:
@@ -101,8 +126,12 @@ def _holds(latencies_ms: Sequence[float], fps: float) -> bool:
 
 
 def run_session(
-    sources: Sequence[Source], recogniser: Recogniser | None, clock: StageClock, outputs: Outputs
+    sources: Sequence[Source],
+    recogniser: Namer | None,
+    clock: StageClock,
+    outputs: Outputs,
+    spec: PipelineSpec | None = None,
 ) -> Summary:
     """One session to its end; it closes the outputs."""
-    session = Session(FaceMeshDetector, recogniser, None, Limits(), clock)
+    session = Session(FaceMeshDetector, recogniser, None, Limits(), clock, spec)
     return session.run(sources, outputs)

@@ -63,7 +63,8 @@ def live(
         for rate in fps or [30.0, 60.0, 120.0, 200.0]:
             rows.append(run_live(work.files, rate, duration, warm_up, work.recogniser))
             console.print(f"{rate:g} frames/s: {rows[-1]['dropped']} dropped, {rows[-1]['late']} late")
-        settings, inputs = {"clips": list(work.names), "spot_only": spot_only}, work.inputs
+        settings = {"clips": list(work.names), "spot_only": spot_only, "duration_s": duration, "warm_up_s": warm_up}
+        inputs = work.inputs
     finish(json_file, "live", rows, settings, objectives, inputs)
 
 
@@ -85,8 +86,10 @@ def streams(
     with workload([clip], spot_only) as work:
         for row in run_streams(work.files[0], fps, duration, warm_up, repeats, work.recogniser):
             rows.append(row)
-            console.print(f"{row['sources']} sources: {'hold' if row['holds'] else 'too many'}")
-        settings, inputs = {"clip": work.names[0], "spot_only": spot_only}, work.inputs
+            if "sources" in row:
+                console.print(f"{row['sources']} sources: {'hold' if row['holds'] else 'too many'}")
+        settings = {"clip": work.names[0], "spot_only": spot_only, "duration_s": duration, "warm_up_s": warm_up}
+        settings, inputs = {**settings, "repeats": repeats}, work.inputs
     finish(json_file, "streams", rows, settings, objectives, inputs)
 
 

@@ -33,6 +33,7 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "kernel": platform.release(),
         "cpu": _cpu_name(),
+        "cpu_mhz": _cpu_mhz(),
         "cpus": os.cpu_count(),
         "cpus_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "cpu_limit": cpu_limit(_GROUPS, _own_groups()),
@@ -118,6 +119,13 @@ def _cpu_name() -> str:
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.processor() or "unknown"
+
+
+def _cpu_mhz() -> list[float] | None:
+    """What the clocks are at now, lowest and highest; where the system does not tell, None."""
+    lines = (_text(_PROC / "cpuinfo") or "").splitlines()
+    found = [float(line.split(":", 1)[1]) for line in lines if line.startswith("cpu MHz")]
+    return [round(min(found)), round(max(found))] if found else None
 
 
 def _memory_mib() -> int | None:

@@ -51,7 +51,8 @@ def parse_objective(text: str) -> Objective:
 def require_met(objectives: Sequence[Objective], rows: Sequence[Mapping[str, Any]]) -> None:
     """Hold every row that has the figure to every objective.
 
-    A figure that could not be measured (null) is a miss: nothing shows that the objective was met.
+    A figure that could not be measured (null) is a miss: nothing shows that the objective was met. ``p99_frame_ms`` and
+    the like are other names of ``p99_ms``, where a row has no figure of that name.
 
     Raises:
         UsageError: no row has a figure of that name.
@@ -60,7 +61,8 @@ def require_met(objectives: Sequence[Objective], rows: Sequence[Mapping[str, Any
     missed: list[str] = []
     figures = [dict(_figures(row)) for row in rows]
     for objective in objectives:
-        values = [row[objective.figure] for row in figures if objective.figure in row]
+        wanted = (objective.figure, objective.figure.replace("_frame_ms", "_ms"))
+        values = [row[name] for row in figures if (name := next((n for n in wanted if n in row), None)) is not None]
         if not values:
             known = sorted({name for row in figures for name in row})
             raise UsageError(f"no figure is called {objective.figure}; this result has {', '.join(known)}")

@@ -62,6 +62,15 @@ def write_result(
         "provenance": provenance(inputs),
         "rows": list(rows),
     }
+    write_record(path, record)
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a result as it is.
+
+    Raises:
+        UsageError: nothing can be written there.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -174,6 +174,9 @@ def _compared(
     }
     for name in ("p50_ms", "p90_ms", "p99_ms", "p99_ms_interval"):
         row |= {name: seen[name], f"modelled_{name}": model[name]}
+        if not name.endswith("interval"):
+            known = seen[name] is not None and model[name] is not None
+            row[f"{name}_error"] = round(model[name] / seen[name] - 1, 3) if known else None
     row["dropped_share"] = round(seen["dropped"] / max(seen["captured"], 1), 4)
     row["modelled_dropped_share"] = round(model["dropped"] / max(model["captured"], 1), 4)
     return row

@@ -65,6 +65,9 @@ def most_sources(service: Service, fps: float, cores: int, named_per_minute: flo
 def size(service: Service, fps: float, cameras: Sequence[int]) -> list[dict[str, Any]]:
     """Rows: what so many cameras need, by how often something is named and the cores each process has for itself.
 
+    Each row says what it assumes: picture and faces of every camera, what a frame and a naming cost, all of it on the
+    CPU, and the share of the cores that are then at work.
+
     Processes do not share cores in this model, which asks for a little more than a machine that is shared out.
     """
     rows: list[dict[str, Any]] = []
@@ -88,6 +91,12 @@ def size(service: Service, fps: float, cameras: Sequence[int]) -> list[dict[str,
                         "processes": processes,
                         "cores": None if processes is None else processes * cores,
                         "busy_cores": round(number * busy, 1),
+                        "utilisation": None if processes is None else round(number * busy / (processes * cores), 3),
+                        "picture": service.picture,
+                        "faces_per_frame": round(service.faces_per_frame, 3),
+                        "frame_ms": round(frame_s * 1e3, 3),
+                        "naming_ms": round(naming_s * 1e3, 1),
+                        "device": "cpu",
                     }
                 )
     return rows

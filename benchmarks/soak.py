@@ -15,7 +15,7 @@ from typing import Any
 
 from tsfmicro.benchmarks.live import Stopwatch, run_session
 from tsfmicro.benchmarks.paced import LoopedClip, PacedClip
-from tsfmicro.benchmarks.spread import percentiles, slope
+from tsfmicro.benchmarks.spread import percentiles, slope_of_blocks
 from tsfmicro.errors import UsageError
 from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.session import Outputs
@@ -26,6 +26,10 @@ _PROC = Path("/proc/self")
 _MIB = 2**20
 _SETTLED = 1 / 3
 """Share of the time after which figures are taken."""
+_PRELUDE_S = 2.0
+"""Media time of the session before the baseline."""
+_LINGER_S = 0.5
+"""A thread that has ended stays in the system's list for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,9 @@ def run_soak(
 ) -> list[dict[str, Any]]:
     """A long session, and what it came to hold.
 
+    What it held before is counted after another session of two seconds: libraries start workers at their first use
+    and keep them, OpenCV one for each further core. A thread or handle that every session leaves behind still shows.
+
     Args:
         clips: a source each.
         fps: of every source.
@@ -63,15 +70,22 @@ def run_soak(
         tell: called with every sample.
 
     Returns:
-        One row; its slopes are taken over the last two thirds: an allocator takes minutes to reach its size.
+        One row; its slopes are taken over the last two thirds: an allocator takes minutes to reach its size, and
+        the network needs more room for the first movements that end together. Intervals allow for what follows
+        from one look to the next, see ``slope_of_blocks``.
 
     Raises:
         UsageError: this system does not tell what a process holds.
     """
-    before = _sample(0.0)
-    count = round(duration_s * fps)
     source_class = PacedClip if paced else LoopedClip
-    sources = [source_class(clip, f"{clip.name} {number}", fps, count) for number, clip in enumerate(clips, 1)]
+
+    def sources(media_s: float) -> list[LoopedClip]:
+        count = round(media_s * fps)
+        return [source_class(clip, f"{clip.name} {number}", fps, count) for number, clip in enumerate(clips, 1)]
+
+    run_session(sources(_PRELUDE_S), recogniser, StageClock(), Outputs())
+    time.sleep(_LINGER_S)
+    before = _sample(0.0)
     watcher, samples, done = Stopwatch(duration_s * _SETTLED), list[Sample](), threading.Event()
     began_s = time.monotonic()
 
@@ -83,16 +97,22 @@ def run_soak(
     thread = threading.Thread(target=watch, name="soak")
     thread.start()
     try:
-        summary = run_session(sources, recogniser, StageClock(), Outputs([JsonLinesSink(events)], [watcher]))
+        summary = run_session(
+            sources(duration_s), recogniser, StageClock(), Outputs([JsonLinesSink(events)], [watcher])
+        )
     finally:
         done.set()
         thread.join()
-    after = _sample(time.monotonic() - began_s)
+    took_s = time.monotonic() - began_s
+    time.sleep(_LINGER_S)
+    after = _sample(took_s)
     settled = [sample for sample in samples if sample.t_s >= after.t_s * _SETTLED]
     hours = [sample.t_s / 3600 for sample in settled]
-    grows, low, high = slope(hours, [sample.rss_mib for sample in settled])
+    grows, low, high = slope_of_blocks(hours, [sample.rss_mib for sample in settled])
     in_use = [sample.in_use_mib for sample in settled if sample.in_use_mib is not None]
-    held, held_low, held_high = slope(hours, in_use) if len(in_use) == len(hours) else (0.0, -math.inf, math.inf)
+    held, held_low, held_high = (
+        slope_of_blocks(hours, in_use) if len(in_use) == len(hours) else (0.0, -math.inf, math.inf)
+    )
     return [
         {
             "sources": len(clips),
@@ -104,6 +124,7 @@ def run_soak(
             "analysed": summary.ledger.analysed,
             "dropped": summary.ledger.dropped,
             "movements": summary.tally.events + summary.tally.rejected,
+            "warm_up_share": round(_SETTLED, 3),
             "samples": len(settled),
             "rss_slope_mib_per_hour": _finite(grows),
             "rss_slope_interval": [_finite(low), _finite(high)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 _MIN_BEYOND = 10
 """Values that must lie beyond a percentile before it is told."""
 _Z_95 = 1.96
+_BLOCKS = 24
 HISTOGRAM_GROWTH = 1.25
 """Upper edge of a bucket over its lower one."""
 
@@ -57,17 +59,56 @@ def slope(times: Sequence[float], values: Sequence[float]) -> tuple[float, float
     """
     if len(times) < 4:
         return 0.0, -math.inf, math.inf
-    t, v = np.asarray(times, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    line = _fit(np.asarray(times, dtype=np.float64), np.asarray(values, dtype=np.float64))
+    return _interval(line, line.correlation)
+
+
+def slope_of_blocks(times: Sequence[float], values: Sequence[float]) -> tuple[float, float, float]:
+    """The same of a long record, by the means of 24 blocks of it in order (batch means).
+
+    The correlation at lag one sees only what is fastest: of memory that flickers within seconds and drifts within
+    minutes it sees the flicker, and the interval comes out several times too narrow. Means of blocks leave the drift.
+    Residuals of a fitted line are less correlated than the noise is, by about (2 + 4 r) / n to first order; with few
+    blocks that matters, and is put back. The tests hold the share of wrong intervals, by simulation.
+    """
+    if len(times) < 2 * _BLOCKS:
+        return slope(times, values)
+    parts = [np.asarray(series, dtype=np.float64) for series in (times, values)]
+    t, v = (np.array([block.mean() for block in np.array_split(part, _BLOCKS)]) for part in parts)
+    line = _fit(t, v)
+    return _interval(line, (_BLOCKS * line.correlation + 2) / (_BLOCKS - 4))
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A least-squares line."""
+
+    gradient: float
+    count: int
+    spread: float
+    """Sum of squares of the times around their mean."""
+    energy: float
+    """Sum of squares of the residuals."""
+    correlation: float
+    """Of neighbouring residuals."""
+
+
+def _fit(t: np.ndarray[Any, np.dtype[np.float64]], v: np.ndarray[Any, np.dtype[np.float64]]) -> _Line:
     centred = t - t.mean()
     spread = float(centred @ centred)
     gradient = float(centred @ (v - v.mean())) / spread
     residuals = v - v.mean() - gradient * centred
     energy = float(residuals @ residuals)
-    correlation = float(residuals[1:] @ residuals[:-1]) / energy if energy > 0 else 0.0
+    return _Line(
+        gradient, len(t), spread, energy, float(residuals[1:] @ residuals[:-1]) / energy if energy > 0 else 0.0
+    )
+
+
+def _interval(line: _Line, correlation: float) -> tuple[float, float, float]:
     correlation = min(max(correlation, 0.0), 0.99)
-    independent = max(len(t) * (1 - correlation) / (1 + correlation), 3.0)
-    error = math.sqrt(energy / (independent - 2) / spread) * float(student.ppf(0.975, independent - 2))
-    return gradient, gradient - error, gradient + error
+    independent = max(line.count * (1 - correlation) / (1 + correlation), 3.0)
+    error = math.sqrt(line.energy / (independent - 2) / line.spread) * float(student.ppf(0.975, independent - 2))
+    return line.gradient, line.gradient - error, line.gradient + error
 
 
 def _at(ordered: np.ndarray[Any, np.dtype[np.float64]], rank: float) -> float:

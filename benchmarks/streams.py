@@ -37,7 +37,8 @@ def run_streams(
         measure: :func:`~tsfmicro.benchmarks.live.run_live`.
 
     Yields:
-        A row for each number: that of its worst repeat, by p99.
+        A row for each number: that of its worst repeat, by p99, with the percentiles of every repeat as its samples;
+        after them a row with the largest number that holds.
     """
     for number in count(1):
         rows: list[dict[str, Any]] = []
@@ -46,8 +47,11 @@ def run_streams(
             if not holds(rows[-1]):
                 break
         worst = max(rows, key=lambda row: (not holds(row), row["p99_ms"] or 0.0))
-        yield {**worst, "holds": holds(worst), "repeats": len(rows)}
+        of_repeats = {name: [row[name] for row in rows] for name in ("p50_ms", "p99_ms")}
+        told = {key: value for key, value in worst.items() if key != "block_s"}
+        yield {**told, "holds": holds(worst), "repeats": len(rows), "samples": of_repeats}
         if not holds(worst):
+            yield {"what": "largest number that holds", "fps": fps, "sources_held": number - 1}
             return
 
 

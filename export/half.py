@@ -9,6 +9,7 @@ from the last product but one onwards the whole head: its norm, activation, pool
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 
 import numpy as np
 import onnx
@@ -25,11 +26,12 @@ _FLOAT32_OPS = frozenset({
 _HALF_MAX = float(np.finfo(np.float16).max)
 
 
-def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
+def to_half(model: onnx.ModelProto, delicate: Collection[str] = ()) -> onnx.ModelProto:
     """A copy that computes in float16 where that is sound. Inputs and outputs keep their types.
 
     Args:
         model: float32 graph with its constants as initializers, as ``onnx_graph.trace`` makes it.
+        delicate: names of further nodes that stay float32.
 
     Raises:
         ContractError: naming a weight that float16 cannot hold.
@@ -37,7 +39,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     half = fold_batch_norms(model)
     _turn_weights(half.graph)
-    _Conversion(half).run()
+    _Conversion(half, frozenset(delicate)).run()
     onnx.checker.check_model(half, full_check=True)
     return half
 
@@ -45,7 +47,8 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
 class _Conversion:
     """Goes once through the nodes, which ONNX keeps in topological order, and casts where precision changes."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, delicate: frozenset[str]) -> None:
+        self.delicate = delicate
         self.graph = model.graph
         inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
         values = (*inferred.value_info, *inferred.input, *inferred.output)
@@ -83,6 +86,7 @@ class _Conversion:
             if has_product:
                 depends.update(node.output)
             delicate = node.op_type in _FLOAT32_OPS or (node.op_type == "Add" and node.output[0] in feeds_softmax)
+            delicate = delicate or node.name in self.delicate
             in_head = products_after[node.output[0]] + is_product <= 1
             is_float = any(name in self.is_float for name in node.output)
             chosen.append(has_product and is_float and not delicate and not in_head)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,11 @@ from onnx_ir.passes import common as passes
 
 from tsfmicro.errors import ContractError
 from tsfmicro.export.half import to_half
+from tsfmicro.export.lean import lean
 from tsfmicro.export.precision import MATRIX_OPS
 from tsfmicro.models.config import INPUT_PX
 from tsfmicro.models.fdp.fused import FusedWindow
+from tsfmicro.models.fused import FusedRecognizer
 from tsfmicro.models.interface import Recognizer
 from tsfmicro.runners.precision import Precision
 
@@ -52,14 +54,19 @@ def export_onnx(fused: Recognizer, path: Path, *, opset: int = OPSET) -> None:
     path.write_bytes(in_precision(trace(fused, opset), Precision.FLOAT32))
 
 
-def in_precision(traced: onnx.ModelProto, precision: Precision) -> bytes:
+def in_precision(traced: onnx.ModelProto, precision: Precision, delicate: Collection[str] = ()) -> bytes:
     """The file of a traced graph in float32 (see :func:`compact`) or float16 (see :func:`to_half`), checked.
+
+    Args:
+        traced: of :func:`trace`.
+        precision: of its matrix layers.
+        delicate: names of nodes that are float32 either way.
 
     Raises:
         ContractError: naming a weight that float16 cannot hold.
         onnx.checker.ValidationError: when the result is not valid ONNX.
     """
-    model = compact(traced) if precision is Precision.FLOAT32 else to_half(traced)
+    model = compact(traced) if precision is Precision.FLOAT32 else to_half(traced, delicate)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -67,6 +74,7 @@ def in_precision(traced: onnx.ModelProto, precision: Precision) -> bytes:
 def trace(fused: Recognizer, opset: int) -> onnx.ModelProto:
     """The graph in float32, with shape arithmetic folded and without any trace of where it was made.
 
+    Networks of pairs are traced in their lean form, see :mod:`tsfmicro.export.lean`.
     The exporter's own optimiser is left off: it folds batch norm into convolutions, whose weights then are no longer
     exact in float16, and it stores every decay mask.
 
@@ -80,7 +88,7 @@ def trace(fused: Recognizer, opset: int) -> onnx.ModelProto:
     example = tuple(torch.zeros(2, *shape, dtype=torch.uint8) for shape in inputs.values())
     batch = torch.export.Dim("batch", min=1)
     program = torch.onnx.export(
-        fused,
+        lean(fused) if isinstance(fused, FusedRecognizer) else fused,
         example,
         dynamo=True,
         opset_version=opset,

@@ -23,10 +23,11 @@ from tsfmicro.runners.parity import Parity, Tolerance
 from tsfmicro.runners.parity import compare as compare
 from tsfmicro.runners.parity import probe_pairs as probe_pairs
 from tsfmicro.runners.precision import Precision
+from tsfmicro.runners.tensorrt_engine import Engine
 from tsfmicro.values import Float32Array, UInt8Array
 
-TEXTURE_PAIRS, FACE_PAIRS, _SEED = 8, 8, 7
-_BATCH = 4
+TEXTURE_PAIRS, FACE_PAIRS, SEED = 8, 8, 7
+BATCH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,14 @@ class Proof:
         self.links.append(Link(what, precision, parity))
         return parity
 
+    def hold_engine(self, kind: str, precision: Precision, engine: Engine) -> Parity:
+        """Run the probes through an engine on the card; see :meth:`hold`."""
+        return self.hold(kind, precision, engine.run(self.onset, self.apex)[1])
+
     def in_batches(self, run: Callable[[UInt8Array, UInt8Array], Float32Array]) -> Float32Array:
         """Logits of all probes, a few at a time."""
-        starts = range(0, len(self.onset), _BATCH)
-        return np.concatenate([run(self.onset[i : i + _BATCH], self.apex[i : i + _BATCH]) for i in starts])
+        starts = range(0, len(self.onset), BATCH)
+        return np.concatenate([run(self.onset[i : i + BATCH], self.apex[i : i + BATCH]) for i in starts])
 
 
 def begin_proof(fused: FusedRecognizer, spec: PreprocessSpec, min_probability: float) -> Proof:
@@ -84,10 +89,11 @@ def begin_proof(fused: FusedRecognizer, spec: PreprocessSpec, min_probability: f
     Raises:
         ParityError: if the network itself is not sound, in float32 or at all.
     """
-    textures, faces = probe_pairs(TEXTURE_PAIRS, _SEED), face_pairs(FACE_PAIRS, _SEED, spec)
+    textures, faces = probe_pairs(TEXTURE_PAIRS, SEED), face_pairs(FACE_PAIRS, SEED, spec)
     onset, apex = (np.concatenate(pictures) for pictures in zip(textures, faces, strict=True))
     proof = Proof(onset, apex, np.empty((0, 0), np.float32), min_probability)
-    proof.reference = proof.in_batches(lambda o, a: network_logits(copy.deepcopy(fused).double(), o, a))
+    exact = copy.deepcopy(fused).double()
+    proof.reference = proof.in_batches(lambda o, a: network_logits(exact, o, a))
     if not np.isfinite(proof.reference).all():
         raise ParityError("the network gives NaN or infinity on crops of a face; such weights are not exported")
     proof.hold("torch", Precision.FLOAT32, proof.in_batches(lambda o, a: network_logits(fused, o, a)))
@@ -108,7 +114,7 @@ def graph_logits(graph: bytes, onset: UInt8Array, apex: UInt8Array) -> Float32Ar
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     found = []
-    for start in range(0, len(onset), _BATCH):
-        feed = {"onset": onset[start : start + _BATCH], "apex": apex[start : start + _BATCH]}
+    for start in range(0, len(onset), BATCH):
+        feed = {"onset": onset[start : start + BATCH], "apex": apex[start : start + BATCH]}
         found.append(np.asarray(session.run(["logits"], feed)[0], dtype=np.float32))
     return np.concatenate(found)

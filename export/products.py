@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -18,15 +19,16 @@ from tsfmicro.export.onnx_graph import OPSET, in_precision, trace
 from tsfmicro.export.parity import Link, Proof, begin_proof, graph_logits
 from tsfmicro.export.precision import MatrixLayer, matrix_layers, require_precision
 from tsfmicro.export.tensorrt_builder import BuiltEngine, EngineOrder, build_engine
-from tsfmicro.export.windows import export_window_bundle
+from tsfmicro.export.window_half import name_delicate
+from tsfmicro.export.windows import WindowProof, begin_window_proof, graph_answers
 from tsfmicro.models.fused import FusedRecognizer
-from tsfmicro.runners.cuda import Card, Cuda, card_here
+from tsfmicro.runners.cuda import Cuda, card_here
 from tsfmicro.runners.engine_card import EngineCard, ProvenOn, engine_file, sidecar_file
-from tsfmicro.runners.parity import Tolerance
+from tsfmicro.runners.parity import Parity
 from tsfmicro.runners.precision import Precision
-from tsfmicro.runners.tensorrt_engine import Engine
+from tsfmicro.runners.tensorrt_engine import Engine, layout_of
 from tsfmicro.runners.torch_runner import load_fused
-from tsfmicro.values import Float32Array
+from tsfmicro.runners.torch_window import load_fused_window
 
 GRAPH_FILES = {Precision.FLOAT32: ONNX_FILE, Precision.FLOAT16: ONNX_HALF_FILE}
 PASSED, NOT_RUN = "passed", "not run here"
@@ -59,40 +61,81 @@ class Exported:
     engine: EngineCard | None
 
 
-def export_bundle(bundle: Bundle, precisions: tuple[Precision, ...], order: EngineOrder | None = None) -> Exported:
+def stages_of(bundle: Bundle, precisions: tuple[Precision, ...], order: EngineOrder | None) -> tuple[str, ...]:
+    """What :func:`export_bundle` will tell, in this order."""
+    if bundle.manifest.model.reads_windows:
+        return ("graph of the windows",)
+    graphs = (f"{precision.value} graph and its proof" for precision in precisions)
+    return ("answers in float64", "tracing", *graphs, *(() if order is None else (f"{order.kind} engine",)))
+
+
+def export_bundle(
+    bundle: Bundle,
+    precisions: tuple[Precision, ...],
+    order: EngineOrder | None = None,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Exported:
     """Make and prove, in memory; nothing is written here.
 
     Args:
         bundle: verified.
         precisions: of the graphs to make.
         order: of the engine to build, of one of these precisions; or none.
+        on_stage: told the name of each stage of :func:`stages_of` when it begins.
 
     Raises:
         BundleError: if the manifest does not describe a network of this version.
         ParityError: if something does not compute what the network computes.
         BackendError: if something is not of the precision asked for, or the engine cannot be built here.
     """
+    stages = iter(stages_of(bundle, precisions, order))
+    on_stage(next(stages))
     if bundle.manifest.model.reads_windows:
-        return _window_graph(bundle, precisions, order)
+        return _window_products(bundle, precisions, order)
     fused = load_fused(bundle)
     proof = begin_proof(fused, bundle.manifest.preprocess, bundle.manifest.calibration.min_probability)
+    on_stage(next(stages))
     traced = trace(fused, OPSET)
-    products = [_graph(traced, precision, proof) for precision in precisions]
+    products = []
+    for precision in precisions:
+        on_stage(next(stages))
+        products.append(_graph(traced, precision, proof))
     if order is None:
         return Exported(tuple(products), tuple(proof.links), None)
+    on_stage(next(stages))
     graph = next(product for product in products if product.actual is order.precision)
-    engine, card = _engine(bundle, fused, graph, order, proof)
+    engine, card = _engine(bundle, _build(fused, graph, order), graph, order, proof)
     return Exported((*products, *engine), tuple(proof.links), card)
 
 
-def _window_graph(bundle: Bundle, precisions: tuple[Precision, ...], order: EngineOrder | None) -> Exported:
-    if order is not None or precisions != (Precision.FLOAT32,):
+def _window_products(bundle: Bundle, precisions: tuple[Precision, ...], order: EngineOrder | None) -> Exported:
+    """The same for FDP."""
+    if order is not None and order.kind == "torch-tensorrt":
         raise BackendError(
-            f"{bundle.path} holds FDP, which is exported as a float32 graph; leave out --fp16 and --target"
+            f"{bundle.path} holds FDP, whose float16 form is that of its graph; Torch-TensorRT compiles the network "
+            "instead: choose --target tensorrt or tensorrt-rtx"
         )
-    data, parity = export_window_bundle(bundle, Tolerance.of(Precision.FLOAT32).max_abs)
-    product = Product(ONNX_FILE, "onnx", data, Precision.FLOAT32, Precision.FLOAT32)
-    return Exported((product,), (Link("ONNX Runtime", Precision.FLOAT32, parity, "torch, float32"),), None)
+    fused = load_fused_window(bundle)
+    manifest = bundle.manifest
+    proof = begin_window_proof(fused, manifest.preprocess, manifest.calibration.min_probability)
+    traced = trace(fused, OPSET)
+    delicate = name_delicate(traced)
+    products = [_window_graph(traced, delicate, precision, proof) for precision in precisions]
+    if order is None:
+        return Exported(tuple(products), tuple(proof.links), None)
+    graph = next(product for product in products if product.actual is order.precision)
+    built = build_engine(graph.data, order)
+    engine, card = _engine(bundle, built, graph, order, proof)
+    return Exported((*products, *engine), tuple(proof.links), card)
+
+
+def _window_graph(
+    traced: onnx.ModelProto, delicate: frozenset[str], precision: Precision, proof: WindowProof
+) -> Product:
+    data = in_precision(traced, precision, delicate)
+    actual = require_precision(matrix_layers(onnx.load_from_string(data)), precision, f"the {precision.value} graph")
+    proof.hold("ONNX Runtime", precision, graph_answers(data, proof))
+    return Product(GRAPH_FILES[precision], "onnx", data, precision, actual)
 
 
 def _graph(traced: onnx.ModelProto, precision: Precision, proof: Proof) -> Product:
@@ -103,9 +146,8 @@ def _graph(traced: onnx.ModelProto, precision: Precision, proof: Proof) -> Produ
 
 
 def _engine(
-    bundle: Bundle, fused: FusedRecognizer, graph: Product, order: EngineOrder, proof: Proof
+    bundle: Bundle, built: BuiltEngine, graph: Product, order: EngineOrder, proof: Proof | WindowProof
 ) -> tuple[tuple[Product, Product], EngineCard]:
-    built = _build(bundle, fused, graph, order)
     actual = require_precision(built.layers, order.precision, f"the {order.kind} network")
     proven, parity = _prove_engine(bundle, built, order, proof)
     name = engine_file(order.kind, order.precision)
@@ -133,56 +175,47 @@ def _engine(
     return (engine, sidecar), card
 
 
-def _build(bundle: Bundle, fused: FusedRecognizer, graph: Product, order: EngineOrder) -> BuiltEngine:
+def _build(fused: FusedRecognizer, graph: Product, order: EngineOrder) -> BuiltEngine:
     if order.kind == "torch-tensorrt":
         from tsfmicro.export.torch_tensorrt_builder import build_with_torch
 
         return build_with_torch(fused, order)
-    return build_engine(graph.data, order, bundle.manifest.preprocess.align.size_px)
+    return build_engine(graph.data, order)
 
 
-def _prove_engine(bundle: Bundle, built: BuiltEngine, order: EngineOrder, proof: Proof) -> tuple[ProvenOn | None, str]:
+def _prove_engine(
+    bundle: Bundle, built: BuiltEngine, order: EngineOrder, proof: Proof | WindowProof
+) -> tuple[ProvenOn | None, str]:
     """Run the engine on the card and hold it against the network; without a card, say so."""
     card = card_here()
     if card is None:
         return None, f"{NOT_RUN}: no NVIDIA card"
     try:
-        logits = engine_logits(bundle, built, order, proof)
+        parity = _on_card(bundle, built, order, proof)
     except BackendError as error:
         if order.kind != "tensorrt-rtx":
             raise
         return None, f"{NOT_RUN}: {error}"  # built for other cards than this one
-    return _proven(card, built, order, proof, logits), PASSED
+    return ProvenOn(card.name, card.capability, built.runtime_version, asdict(parity)), PASSED
 
 
-def engine_logits(bundle: Bundle, built: BuiltEngine, order: EngineOrder, proof: Proof) -> Float32Array:
-    """(B, C) logits of the probes, computed by the engine on the card.
+def _on_card(bundle: Bundle, built: BuiltEngine, order: EngineOrder, proof: Proof | WindowProof) -> Parity:
+    """Hold the engine against the network.
 
     Raises:
-        BackendError: if the engine cannot be run on it.
+        BackendError: if the engine cannot be run on the card.
+        ParityError: if it does not compute what the network computes.
     """
-    manifest, cuda = bundle.manifest, Cuda()
+    cuda = Cuda()
     try:
-        engine = Engine(
-            built.plan,
-            order.kind,
-            manifest.preprocess.align.size_px,
-            len(manifest.labels),
-            order.batch_profile[2],
-            cuda,
-        )
+        engine = Engine(built.plan, order.kind, layout_of(bundle), order.batch_profile[2], cuda)
     except BaseException:
         cuda.close()
         raise
     try:
-        return engine.run(proof.onset, proof.apex)[1]
+        return proof.hold_engine(order.kind, order.precision, engine)
     finally:
         engine.close()
-
-
-def _proven(card: Card, built: BuiltEngine, order: EngineOrder, proof: Proof, logits: Float32Array) -> ProvenOn:
-    parity = proof.hold(order.kind, order.precision, logits)
-    return ProvenOn(card.name, card.capability, built.runtime_version, asdict(parity))
 
 
 def _float32_layers(layers: tuple[MatrixLayer, ...], actual: Precision) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from tsfmicro.errors import BackendError, UsageError
-from tsfmicro.export.onnx_graph import INPUT_NAMES
 from tsfmicro.export.precision import MatrixLayer, require_precision
 from tsfmicro.runners.cuda import card_here
 from tsfmicro.runners.precision import Precision
@@ -69,13 +68,12 @@ class BuiltEngine:
     build_s: float
 
 
-def build_engine(graph: bytes, order: EngineOrder, side_px: int) -> BuiltEngine:
+def build_engine(graph: bytes, order: EngineOrder) -> BuiltEngine:
     """Build an engine from an ONNX file.
 
     Args:
         graph: the file, of the precision that is ordered.
         order: of kind ``"tensorrt"`` or ``"tensorrt-rtx"``.
-        side_px: of the crops.
 
     Raises:
         BackendError: if the builder is not installed, needs a card that is not there, does not understand the graph, or
@@ -101,8 +99,9 @@ def build_engine(graph: bytes, order: EngineOrder, side_px: int) -> BuiltEngine:
     require_precision(layers, order.precision, f"the {order.kind} network")
     config: Any = builder.create_builder_config()
     profile: Any = builder.create_optimization_profile()
-    for name in INPUT_NAMES:
-        profile.set_shape(name, *((batch, side_px, side_px, 3) for batch in order.batch_profile))
+    for index in range(network.num_inputs):
+        crops: Any = network.get_input(index)
+        profile.set_shape(crops.name, *((batch, *tuple(crops.shape)[1:]) for batch in order.batch_profile))
     config.add_optimization_profile(profile)
     if order.compute_capabilities:
         _set_capabilities(trt, config, order.compute_capabilities)

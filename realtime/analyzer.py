@@ -12,19 +12,20 @@ import numpy as np
 from tsfmicro.align import AlignSpec, compose
 from tsfmicro.motion import Displacement, displacement
 from tsfmicro.preprocess import Preprocessor
-from tsfmicro.realtime.events import Event, MeApex, MeEnd, MeRejected, MeStart
+from tsfmicro.realtime.events import Event, FaceWindow, MeApex, MeEnd, MeRejected, MeStart
 from tsfmicro.realtime.gates import GateSpec, Verdict, judge, merit_of, overshadowed
 from tsfmicro.realtime.samples import FaceSample
+from tsfmicro.realtime.sliding import SlideSpec, SlidingWindows
 from tsfmicro.realtime.spot import ApexConfirmed, FaceSpotter, Finished, Signal, SpotSpec, Started, same_movement
-from tsfmicro.realtime.window_recognise import event_window
+from tsfmicro.realtime.windows import HeldWindow, event_window
 from tsfmicro.values import CropPair, UInt8Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unnamed:
-    """A micro-expression whose emotion is still to be named."""
+    """A micro-expression, or a window of a face, whose emotion is still to be named."""
 
-    event: MeEnd
+    event: MeEnd | FaceWindow
     """Complete but for the recognition."""
     crops: CropPair
     window: UInt8Array | None = None
@@ -57,6 +58,7 @@ class FaceAnalyzer:
         preprocessor: the recogniser's; None where nobody will name the events.
         keep: given every movement as soon as it is over.
         window_frames: how many frames of each movement it wants besides onset and apex; None for no window.
+        slide: when windows are cut without asking the spotter; None for never. Needs ``window_frames``.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class FaceAnalyzer:
         preprocessor: Preprocessor | None,
         keep: Callable[[Closing], None] | None = None,
         window_frames: int | None = None,
+        slide: SlideSpec | None = None,
     ) -> None:
         self._source = source
         self._face_id = face_id
@@ -83,6 +86,9 @@ class FaceAnalyzer:
         """By candidate: movements that were judged and are not told yet."""
         self._reported: Finished | None = None
         """The last event, without its samples: the same movement is not reported twice."""
+        self._sliding: SlidingWindows | None = None
+        if slide is not None and preprocessor is not None and window_frames is not None:
+            self._sliding = SlidingWindows(window_frames, slide, align, preprocessor)
 
     @property
     def score(self) -> float:
@@ -107,7 +113,9 @@ class FaceAnalyzer:
 
     def push(self, sample: FaceSample) -> list[Finding]:
         """Take the face's next sample."""
-        return self._findings(self._spotter.push(sample))
+        findings = self._findings(self._spotter.push(sample))
+        window = None if self._sliding is None else self._sliding.push(sample)
+        return findings if window is None else [*findings, self._seen(window)]
 
     def flush(self) -> list[Finding]:
         """End the face; a movement still going on is rejected as one that did not return."""
@@ -126,6 +134,20 @@ class FaceAnalyzer:
                 return MeApex(self._source, self._face_id, event_id, signal.onset, signal.apex, lookahead_s)
             case Finished():
                 return self._close(signal, event_id)
+
+    def _seen(self, window: HeldWindow) -> Unnamed:
+        most = int(window.moved.argmax())
+        event = FaceWindow(
+            source=self._source,
+            face_id=self._face_id,
+            begin=window.samples[0].moment,
+            end=window.samples[-1].moment,
+            frames=len({sample.moment.frame for sample in window.samples}),
+            magnitude=float(window.moved[most]),
+            recognition=None,
+        )
+        # A recogniser of pairs beside the one of windows is given the frame that differs most from the first.
+        return Unnamed(event, CropPair(window.crops[0], window.crops[most]), window.crops)
 
     def _judge(self, finished: Finished) -> tuple[Displacement, Verdict]:
         onset = finished.sample_at(finished.interval.onset)

@@ -22,11 +22,13 @@ from tsfmicro.landmarks import FaceMeshDetector
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.realtime.interruption import Interruption
 from tsfmicro.realtime.outputs import DEFAULT_RECORD_LIMIT_GIB, OutputSpec, open_outputs
+from tsfmicro.realtime.pipeline import PipelineSpec
 from tsfmicro.realtime.privacy import Privacy
 from tsfmicro.realtime.recognise import Namer, Recogniser
 from tsfmicro.realtime.recording.layout import REPLAY_PREFIX
 from tsfmicro.realtime.recording.replay import ReplaySource, open_recording
 from tsfmicro.realtime.session import Outputs, Session
+from tsfmicro.realtime.sliding import SlideSpec
 from tsfmicro.realtime.source_run import Limits
 from tsfmicro.realtime.sources import (
     CameraSource,
@@ -45,7 +47,7 @@ from tsfmicro.realtime.sources.stream import TRANSPORTS, StreamSpec
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.terminal import print_summary, print_truth
 from tsfmicro.realtime.window import Controls
-from tsfmicro.realtime.window_recognise import Ensemble, WindowRecogniser
+from tsfmicro.realtime.window_recognise import Ensemble, WindowRecogniser, of_windows
 from tsfmicro.runners import BACKENDS, beside_the_frames, choose, load
 from tsfmicro.runners.window import load_window
 from tsfmicro.synthetic.timecourse import TrueEvent
@@ -66,6 +68,8 @@ Examples:
     tsf-live frames/ --events - | jq .type
 
     tsf-live clip.mp4 --spot-only --events out.jsonl
+
+    tsf-live clip.mp4 --model fdp.tsf --slide 0.25 --events windows.jsonl
 
     tsf-live --camera 0 --record session1
 
@@ -98,6 +102,12 @@ def live(
     model: Annotated[
         list[Path] | None,
         typer.Option(help="Bundle (NAME.tsf); by default the demonstration one. Repeated: their mean is the answer."),
+    ] = None,
+    slide: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="Name the last half second of every face this often, spotted or not; needs FDP."
+        ),
     ] = None,
     backend: Annotated[str, typer.Option(help=f"One of {', '.join(BACKENDS)}.")] = "auto",
     events: Annotated[
@@ -168,7 +178,8 @@ def live(
         recogniser = _load(bundles, backend, clock, stack, console)
         session = Session(
             lambda: FaceMeshDetector(max_faces), recogniser, _describe(bundles, recogniser),
-            Limits(duration, max_frames), clock, interrupted=lambda: interruption.requested,
+            Limits(duration, max_frames), clock, PipelineSpec(slide=_slide(slide, recogniser)),
+            lambda: interruption.requested,
         )  # fmt: skip
         if recogniser is not None:
             console.print(f"recogniser: {' + '.join(b.manifest.name for b in bundles)} on {recogniser.backend}")
@@ -178,7 +189,9 @@ def live(
         outputs = Outputs()
         stack.callback(outputs.close)
         controls = Controls(session.recalibrate, lambda: interruption.requested)
-        open_outputs(asked, outputs, opened, truth, session.spec.spot, preprocess, console, controls)
+        open_outputs(
+            asked, outputs, opened, truth, session.spec.spot, preprocess, console, controls, of_windows(recogniser)
+        )
         try:
             summary = session.run(opened, outputs)
         except BrokenPipeError:
@@ -213,15 +226,22 @@ def _load(
 
 def _member(bundle: Bundle, backend: str, clock: StageClock, stack: ExitStack, console: Console) -> Namer:
     calibration = bundle.manifest.calibration
-    if bundle.manifest.model.reads_windows:
-        return WindowRecogniser(
-            stack.enter_context(load_window(bundle, backend, beside_the_frames())), calibration, clock
-        )
     if backend == "auto":
         choice = choose(bundle)
         console.print(f"backend {choice}", markup=False, soft_wrap=True)
         backend = choice.backend
+    if bundle.manifest.model.reads_windows:
+        runner = stack.enter_context(load_window(bundle, backend, beside_the_frames()))
+        return WindowRecogniser(runner, calibration, clock)
     return Recogniser(stack.enter_context(load(bundle, backend, beside_the_frames())), calibration, clock)
+
+
+def _slide(stride_s: float | None, recogniser: Namer | None) -> SlideSpec | None:
+    if stride_s is None:
+        return None
+    if recogniser is None or recogniser.window_frames is None:
+        raise UsageError("--slide names windows of frames, which FDP does; add --model with an FDP bundle")
+    return SlideSpec(stride_s)
 
 
 def _open(

@@ -21,6 +21,7 @@ from tsfmicro.realtime.events import (
     Event,
     FaceLost,
     FaceNew,
+    FaceWindow,
     MeApex,
     MeEnd,
     MeRejected,
@@ -94,6 +95,15 @@ def _fields(event: Event) -> Record:
             return {"source": event.source, "face_id": event.face_id, "at": event.at, "iod_px": event.iod_px}
         case FaceLost():
             return {"source": event.source, "face_id": event.face_id, "at": event.at}
+        case FaceWindow():
+            return {
+                "source": event.source,
+                "face_id": event.face_id,
+                "begin": event.begin,
+                "end": event.end,
+                "frames": event.frames,
+                "magnitude_percent_iod": event.magnitude,
+            } | _recognised(event)
         case MeStart():
             return _whose(event) | {
                 "at": event.at,
@@ -169,7 +179,7 @@ def _movement(event: MeEnd | MeRejected) -> Record:
     }
 
 
-def _recognised(event: MeEnd) -> Record:
+def _recognised(event: MeEnd | FaceWindow) -> Record:
     recognition = event.recognition
     if recognition is None:
         return {"label": None, "probabilities": None, "abstain": (SPOT_ONLY,)}

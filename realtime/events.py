@@ -77,6 +77,28 @@ class FaceLost:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceWindow:
+    """What a recogniser of windows says of the last half second of a face, whether or not anything was spotted in it.
+
+    No finding: nothing judges whether a micro-expression happened at all, only which it would have been.
+    """
+
+    type: ClassVar[str] = "face.window"
+    source: str
+    face_id: int
+    begin: Moment
+    """First frame of the window."""
+    end: Moment
+    """Last frame of it, and the one that told it."""
+    frames: int
+    """Different frames of the camera among those that the recogniser was given."""
+    magnitude: float
+    """Largest displacement of any region against the first frame, percent of the inter-ocular distance."""
+    recognition: Recognition | None
+    """None until it is named."""
+
+
+@dataclass(frozen=True, slots=True)
 class MeStart:
     """A movement began that may become a micro-expression."""
 
@@ -198,6 +220,7 @@ Event: TypeAlias = (
     | SourceRestored
     | FaceNew
     | FaceLost
+    | FaceWindow
     | MeStart
     | MeApex
     | MeEnd

@@ -1,4 +1,4 @@
-"""Findings to events: the micro-expressions among them are named together, whichever faces and sources they are of."""
+"""Findings to events: what is to be named is named together, whichever faces and sources it is of."""
 
 from __future__ import annotations
 

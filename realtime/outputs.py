@@ -23,6 +23,7 @@ from tsfmicro.realtime.terminal import NoticeSink, ProgressViewer
 from tsfmicro.realtime.track import PATIENCE_S
 from tsfmicro.realtime.viewers import HindsightVideo, TimelineViewer, Viewer
 from tsfmicro.realtime.window import Controls, Window, display_available
+from tsfmicro.realtime.window_recognise import WindowRecogniser
 from tsfmicro.synthetic.timecourse import TrueEvent
 
 DEFAULT_RECORD_LIMIT_GIB = 16.0
@@ -76,8 +77,11 @@ def open_outputs(
     preprocess: PreprocessSpec,
     console: Console,
     controls: Controls,
+    windows: WindowRecogniser | None = None,
 ) -> None:
     """Open everything asked for, into ``outputs``, which closes it.
+
+    ``windows`` is the recogniser of windows, where there is one, for the evidence.
 
     Raises:
         UsageError: something cannot be written, or shows one source where there are several.
@@ -89,7 +93,7 @@ def open_outputs(
     if events is not None:
         outputs.sinks.append(JsonLinesSink(events))
     if spec.evidence is not None:
-        evidence = EvidenceWriter(spec.evidence, preprocess, spec.evidence_rejected)
+        evidence = EvidenceWriter(spec.evidence, preprocess, spec.evidence_rejected, windows)
         outputs.sinks.append(evidence)
         outputs.keep = evidence.keep
     if spec.record is not None:

@@ -14,6 +14,7 @@ from tsfmicro.realtime.events import Event, FaceLost, FaceNew, MeEnd, MeRejected
 from tsfmicro.realtime.gates import GateSpec
 from tsfmicro.realtime.naming import name
 from tsfmicro.realtime.recognise import Namer
+from tsfmicro.realtime.sliding import SlideSpec
 from tsfmicro.realtime.spot import SpotSpec
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.watch import FaceWatch, Sight, Watch
@@ -88,6 +89,8 @@ class PipelineSpec:
     close_interval_s: float = 1 / 75
     """While something moves: every frame of a camera of 60 frames/s or fewer, and as often of a faster one. Eyes and
     mouth are no quicker, and landmarks cost as much as three frames without them."""
+    slide: SlideSpec | None = None
+    """When windows are named without asking the spotter, by a recogniser that takes windows; None for never."""
 
 
 class EventRecogniser:
@@ -236,7 +239,15 @@ class EventRecogniser:
         preprocessor = None if namer is None else Preprocessor(namer.preprocess)
         window_frames = None if namer is None else namer.window_frames
         return FaceAnalyzer(
-            self._source, face_id, self._align, spec.spot, spec.gates, preprocessor, self._keep, window_frames
+            self._source,
+            face_id,
+            self._align,
+            spec.spot,
+            spec.gates,
+            preprocessor,
+            self._keep,
+            window_frames,
+            spec.slide,
         )
 
     def _give_up(self, face_id: int, last_seen: Moment) -> list[Finding]:
@@ -247,7 +258,8 @@ class EventRecogniser:
         return Stats(self._source, now, self.tally.frames, self.tally.dropped, faces_in_view, self.fps_measured)
 
     def _count(self, findings: list[Finding]) -> None:
-        self.tally.events += sum(isinstance(found, MeEnd | Unnamed) for found in findings)
+        events = [found.event if isinstance(found, Unnamed) else found for found in findings]
+        self.tally.events += sum(isinstance(event, MeEnd) for event in events)
         self.tally.rejected += sum(isinstance(found, MeRejected) for found in findings)
 
 

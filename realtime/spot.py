@@ -34,6 +34,7 @@ from tsfmicro.errors import ContractError
 from tsfmicro.motion import REGIONS
 from tsfmicro.realtime.baseline import RobustBaseline
 from tsfmicro.realtime.course import Course, measure_course, smoothed
+from tsfmicro.realtime.past import Past
 from tsfmicro.realtime.prominence import places_at, prominences
 from tsfmicro.realtime.samples import FaceSample
 from tsfmicro.realtime.shape import Shape, UsualMoves, unrest
@@ -167,7 +168,6 @@ class FaceSpotter:
     finished movement lies at most ``lookback_s`` in the past.
 
     Args:
-        spec, align: constants.
         candidates: how many of its movements were numbered before.
         merit: of movements that overlap, the one for which this is highest overshadows the others.
     """
@@ -179,7 +179,7 @@ class FaceSpotter:
         self._merit = merit
         self._trajectory = RegionTrajectory(align, spec.key_s)
         self._samples: deque[FaceSample] = deque()
-        self._places: deque[Float64Array] = deque()
+        self._places = Past((len(REGIONS), 2))
         """(R, 2) place of every region at each of the samples."""
         self._moves = RobustBaseline(len(REGIONS), spec.baseline_s)
         self._usual = RobustBaseline(len(REGIONS), spec.baseline_s)
@@ -223,24 +223,24 @@ class FaceSpotter:
             raise ContractError(f"sample at {now_s} s follows one at {self._samples[-1].moment.t_s} s")
         self._known_s = min(self._known_s, now_s + self._spec.calibration_s)
         self._samples.append(sample)
-        self._places.append(self._trajectory.push(sample))
+        self._places.add(now_s, self._trajectory.push(sample))
         while len(self._samples) > 2 and self._samples[1].moment.t_s <= now_s - self.lookback_s - self._spec.lag_s:
             self._samples.popleft()
-            self._places.popleft()
-        times_s = np.array([s.moment.t_s for s in self._samples])
-        places = np.stack(self._places)
+            self._places.forget_first()
+        times_s, places = self._places.times_s, self._places.values
+        smooth = smoothed(places)
         signals = self._maybe_alert(self._update_score(times_s, places))
-        signals += self._new_apexes(times_s, smoothed(places))
+        signals += self._new_apexes(times_s, smooth)
         signals += self._drop_alert(times_s, places, ended=False)
         if self._open:
-            signals += self._close(times_s, smoothed(places), ended=False)
+            signals += self._close(times_s, smooth, ended=False)
         return signals
 
     def flush(self) -> list[Signal]:
         """End the face: a movement that is still going on is finished as it stands."""
         if not self._open and self._alert is None:
             return []
-        times_s, places = np.array([s.moment.t_s for s in self._samples]), np.stack(self._places)
+        times_s, places = self._places.times_s, self._places.values
         signals = self._drop_alert(times_s, places, ended=True)
         return signals + self._close(times_s, smoothed(places), ended=True)
 
@@ -298,10 +298,11 @@ class FaceSpotter:
     def _new_apexes(self, times_s: Float64Array, places: Float64Array) -> list[Signal]:
         """Hold every sample for an apex once it is old enough to be confirmed."""
         signals: list[Signal] = []
-        old_enough = times_s <= times_s[-1] - self._spec.apex_confirm_s + 1e-6
-        for index in np.flatnonzero(old_enough & (times_s > self._looked_s)):
+        first = int(times_s.searchsorted(self._looked_s, side="right"))
+        old_enough = int(times_s.searchsorted(times_s[-1] - self._spec.apex_confirm_s + 1e-6, side="right"))
+        for index in range(first, old_enough):
             self._looked_s = float(times_s[index])
-            stood_out = prominences(times_s, places, int(index))
+            stood_out = prominences(times_s, places, index)
             if stood_out is None:
                 continue
             size = np.hypot(stood_out[:, 0], stood_out[:, 1])
@@ -310,7 +311,7 @@ class FaceSpotter:
             self._usual_moves.add(self._looked_s, stood_out)
             if self._looked_s >= self._known_s:
                 for group in range(len(_GROUPS)):
-                    signals += self._maybe_start(group, times_s, places, int(index), stood_out, scores)
+                    signals += self._maybe_start(group, times_s, places, index, stood_out, scores)
         return signals
 
     def _maybe_start(

@@ -1,51 +1,20 @@
-"""Naming without key frames (FDP), and several recognisers that are averaged."""
+"""Naming without key frames (FDP), its dynamic images, and several recognisers that are averaged."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 
-from tsfmicro.align import AlignSpec, compose
 from tsfmicro.bundle import Calibration
 from tsfmicro.errors import ContractError, UsageError
-from tsfmicro.motion import displacement
-from tsfmicro.preprocess import Preprocessor, PreprocessSpec
-from tsfmicro.realtime.recognise import LARGEST_BATCH, LOW_MAGNITUDE, Movement, Namer, doubted
-from tsfmicro.realtime.samples import FaceSample
-from tsfmicro.realtime.spot import Finished
+from tsfmicro.preprocess import PreprocessSpec
+from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Movement, Namer, recognise_in_batches
 from tsfmicro.realtime.stage_clock import StageClock
-from tsfmicro.runners import LOW_PROBABILITY, recognitions
+from tsfmicro.runners import LOW_PROBABILITY, RunnerOutput
 from tsfmicro.runners.window import WindowRunner
-from tsfmicro.values import Recognition, UInt8Array
-
-
-def event_window(finished: Finished, frames: int, align: AlignSpec, preprocessor: Preprocessor) -> UInt8Array:
-    """The frames of one movement, spread evenly in time from its onset to its offset, all held on the first.
-
-    Held by the head's measured motion, as the apex is on the onset. A slow camera repeats frames.
-
-    Returns:
-        (T, S, S, 3) uint8 RGB.
-    """
-    interval = finished.interval
-    inside = [s for s in finished.samples if interval.onset.t_s <= s.moment.t_s <= interval.offset.t_s]
-    times = np.array([sample.moment.t_s for sample in inside])
-    wanted = np.linspace(interval.onset.t_s, interval.offset.t_s, frames)
-    chosen = [int(np.abs(times - t_s).argmin()) for t_s in wanted]
-    first = inside[chosen[0]]
-    crops = {number: _held(inside[number], first, align, preprocessor) for number in sorted(set(chosen))}
-    return np.stack([crops[number] for number in chosen])
-
-
-def _held(sample: FaceSample, first: FaceSample, align: AlignSpec, preprocessor: Preprocessor) -> UInt8Array:
-    if sample is first:
-        return preprocessor.crop(sample.pixels, sample.pixels_to_crop)
-    moved = displacement(first.patch, sample.patch, align)
-    back = np.asarray(cv2.invertAffineTransform(moved.rigid), dtype=np.float64)
-    return preprocessor.crop(sample.pixels, compose(back, sample.pixels_to_crop))
+from tsfmicro.values import Float32Array, Recognition, UInt8Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +51,23 @@ class WindowRecogniser:
         Raises:
             ContractError: if a movement came without its window.
         """
-        answers: list[Recognition] = []
-        for begin in range(0, len(movements), LARGEST_BATCH):
-            batch = movements[begin : begin + LARGEST_BATCH]
+
+        def infer(batch: Sequence[Movement]) -> RunnerOutput:
             windows = [movement.window for movement in batch if movement.window is not None]
             if len(windows) < len(batch):
                 raise ContractError(f"{len(batch) - len(windows)} of {len(batch)} movements came without a window")
             with self.clock.stage("recognise"):
-                output = self.runner.infer(np.stack(windows))
-            found = recognitions(output.answers, self.runner.labels, self.calibration)
-            answers += [doubted(one, movement, self.calibration) for one, movement in zip(found, batch, strict=True)]
-        return answers
+                return self.runner.infer(np.stack(windows)).answers
+
+        return recognise_in_batches(movements, infer, self.runner.labels, self.calibration)
+
+    def dynamic_image(self, window: UInt8Array) -> Float32Array | None:
+        """What the network draws of one (T, S, S, 3) window: (64, 64) in 0..1; None from one that draws nothing.
+
+        May be called from another thread than :meth:`recognise`.
+        """
+        images = self.runner.infer(window[None]).dynamic_images
+        return None if images is None else images[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +119,12 @@ class Ensemble:
         said = [member.recognise(movements) for member in self.members]
         threshold = float(np.mean([calibration.min_probability for calibration in self.calibrations]))
         return [_averaged(answers, threshold) for answers in zip(*said, strict=True)]
+
+
+def of_windows(namer: Namer | None) -> WindowRecogniser | None:
+    """The recogniser of windows that names, alone or among others; None where there is none."""
+    members = namer.members if isinstance(namer, Ensemble) else (namer,)
+    return next((member for member in members if isinstance(member, WindowRecogniser)), None)
 
 
 def _averaged(answers: Sequence[Recognition], threshold: float) -> Recognition:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from tsfmicro.errors import ContractError
+from tsfmicro.models.fdp.fused import FusedWindow
 from tsfmicro.models.fused import FusedRecognizer
 from tsfmicro.values import AnyArray, Float32Array, UInt8Array
 
@@ -35,16 +38,38 @@ def grad_cam(
     """
     with torch.no_grad():
         difference, first = fused.prepare(torch.tensor(onset), torch.tensor(apex))
-        fused_map = fused.network.fuse(difference, first).detach().requires_grad_()  # (B, 14, 14, C)
+        fused_map = fused.network.fuse(difference, first)  # (B, 14, 14, C)
+    return _heat(fused_map.movedim(3, 1), lambda x: fused.network.head(x.movedim(1, 3)), classes, onset.shape[1])
+
+
+def window_grad_cam(fused: FusedWindow, windows: UInt8Array, classes: AnyArray | None = None) -> Float32Array:
+    """The same of FDP, at the 16x16 dynamic representation that its heads read.
+
+    Args:
+        fused: in evaluation mode.
+        windows: (B, T, 224, 224, 3) uint8 RGB.
+        classes: see :func:`grad_cam`.
+
+    Returns:
+        (B, 224, 224), see :func:`grad_cam`.
+    """
+    with torch.no_grad():
+        dynamic, _ = fused.network.represent(fused.prepare(torch.tensor(windows)))  # (B, D, 16, 16)
+    return _heat(dynamic, fused.network.head, classes, windows.shape[2])
+
+
+def _heat(read: Tensor, head: Callable[[Tensor], Tensor], classes: AnyArray | None, side_px: int) -> Float32Array:
+    """Grad-CAM at a (B, C, H, W) map that the head reads, enlarged to (B, side_px, side_px)."""
+    read = read.detach().requires_grad_()
     with torch.enable_grad():
-        logits = fused.network.head(fused_map)
+        logits = head(read)
         chosen = logits.argmax(dim=1) if classes is None else torch.as_tensor(classes)
         evidence = logits.gather(1, chosen[:, None]).sum()
-        (slope,) = torch.autograd.grad(evidence, fused_map)  # (B, 14, 14, C)
+        (slope,) = torch.autograd.grad(evidence, read)  # (B, C, H, W)
     with torch.no_grad():
-        weights = slope.mean(dim=(1, 2), keepdim=True)  # (B, 1, 1, C)
-        heat = (weights * fused_map).sum(dim=3).relu()  # (B, 14, 14)
-        large = interpolate(heat[:, None], size=onset.shape[1:3], mode="bicubic")[:, 0].clamp(min=0.0)
+        weights = slope.mean(dim=(2, 3), keepdim=True)  # (B, C, 1, 1)
+        heat = (weights * read).sum(dim=1).relu()  # (B, H, W)
+        large = interpolate(heat[:, None], size=(side_px, side_px), mode="bicubic")[:, 0].clamp(min=0.0)
         return (large / large.amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(large.dtype).tiny)).numpy()
 
 
@@ -65,6 +90,24 @@ def pooled_features(fused: FusedRecognizer, onset: UInt8Array, apex: UInt8Array)
             part = slice(start, start + _BATCH)
             pictures = fused.prepare(torch.tensor(onset[part]), torch.tensor(apex[part]))
             rows.append(fused.network.head.pool(fused.network.fuse(*pictures)).float())
+    return torch.cat(rows).numpy()
+
+
+def window_features(fused: FusedWindow, windows: UInt8Array) -> Float32Array:
+    """The same of FDP.
+
+    Args:
+        fused: in evaluation mode.
+        windows: (N, T, 224, 224, 3) uint8 RGB.
+
+    Returns:
+        (N, F), F = 256 for ``base``, 64 for ``small``.
+    """
+    rows: list[Tensor] = []
+    with torch.inference_mode():
+        for start in range(0, len(windows), _BATCH):
+            dynamic, _ = fused.network.represent(fused.prepare(torch.tensor(windows[start : start + _BATCH])))
+            rows.append(fused.network.head.pool(dynamic).float())
     return torch.cat(rows).numpy()
 
 

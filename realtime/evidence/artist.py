@@ -18,6 +18,7 @@ from typing import Self
 from tsfmicro.errors import TsfError
 from tsfmicro.realtime.evidence.material import Material
 from tsfmicro.realtime.evidence.picture import Movement, write_picture
+from tsfmicro.values import Float32Array
 
 _NICENESS = 10
 """The analysis goes first."""
@@ -30,6 +31,8 @@ class Job:
     path: Path
     material: Material
     event: Movement
+    dynamic_image: Float32Array | None = None
+    """(64, 64) in 0..1 as the recogniser draws it; None from one that draws none."""
 
 
 class Artist:
@@ -98,7 +101,7 @@ def _work(connection: Connection) -> None:
             return
         failure: BaseException | None = None
         try:
-            write_picture(job.path, job.material, job.event)
+            write_picture(job.path, job.material, job.event, job.dynamic_image)
         except TsfError as error:
             failure = error
         except Exception as error:  # a process's outermost: told to the one that asked

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from tsfmicro.align import AlignSpec
+from tsfmicro.models.fdp.config import WINDOW_PX, harmonic_coefficients
 from tsfmicro.motion import REGIONS, grey_of
 from tsfmicro.values import CropPair, Float32Array, Float64Array, UInt8Array
 
@@ -34,6 +35,27 @@ class Material:
     """(N,) media time of everything from the anchor to the confirmation."""
     traces: Float64Array
     """(N, R) displacement of each region against the anchor, percent of the inter-ocular distance."""
+    window: UInt8Array | None = None
+    """(T, S, S, 3) RGB frames from onset to offset as a recogniser of windows sees them; None where there is none."""
+
+
+def pooled_by_rank(window: UInt8Array) -> Float32Array:
+    """The dynamic image by its closed form: what FDP's second head learns to draw.
+
+    Bilen et al. (2016), eq. 5: the grey frames summed with the harmonic coefficients, stretched to 0..1.
+
+    Args:
+        window: (T, S, S, 3) RGB.
+
+    Returns:
+        (64, 64); 0 everywhere where nothing changes.
+    """
+    frames = np.stack([
+        cv2.resize(grey_of(crop), (WINDOW_PX, WINDOW_PX), interpolation=cv2.INTER_AREA) for crop in window
+    ]).astype(np.float64)  # fmt: skip
+    pooled = np.tensordot(harmonic_coefficients(len(window)), frames - frames[0], axes=1)
+    low, high = float(pooled.min()), float(pooled.max())
+    return ((pooled - low) / max(high - low, float(np.finfo(np.float32).tiny))).astype(np.float32)
 
 
 def region_trace(material: Material, region: str) -> Float64Array:

@@ -19,7 +19,7 @@ from tsfmicro.errors import UsageError
 from tsfmicro.motion import REGIONS, grey_of
 from tsfmicro.realtime.event_json import SPOT_ONLY
 from tsfmicro.realtime.events import MeEnd, MeRejected
-from tsfmicro.realtime.evidence.material import Material, Motion, motion_of, region_trace
+from tsfmicro.realtime.evidence.material import Material, Motion, motion_of, pooled_by_rank, region_trace
 from tsfmicro.realtime.overlay import EMOTION_COLOURS
 from tsfmicro.values import Float32Array, Moment, UInt8Array
 
@@ -30,6 +30,8 @@ _INK, _MUTED, _GRID = "#1f2730", "#67727e", "#e4e8ec"
 _UNNAMED, _REJECTED = "#1b6ca8", "#6b747d"
 _WIDTH, _HEIGHT, _SIDE = 13.2, 7.3, 2.9
 """Of the picture, and of the crops in it; inches."""
+_STRIP, _THUMBNAIL, _STRIP_FRAMES = 1.6, 1.16, 8
+"""What a window adds to the height, and its pictures, inches; and how many of its frames are shown."""
 _LONGEST_NAME = 48
 _HEAT = colormaps["inferno"]
 _LEAST_SCALE_PERCENT = 2.0
@@ -40,13 +42,19 @@ _LONGEST_ARROW_PX = 24.0
 _ARROW_EVERY_PX = 12
 
 
-def write_picture(path: Path, material: Material, event: Movement) -> None:
+def write_picture(path: Path, material: Material, event: Movement, dynamic_image: Float32Array | None = None) -> None:
     """Write the picture as PNG.
+
+    Args:
+        path: of the file.
+        material: what was seen; a window in it is shown as a strip.
+        event: what came of it.
+        dynamic_image: (64, 64) in 0..1 as a recogniser of windows draws it; None from one that draws none.
 
     Raises:
         UsageError: nothing can be written there.
     """
-    figure = _figure(material, event)
+    figure = _figure(material, event, dynamic_image)
     try:
         # No program version in the file: the same run gives the same picture.
         figure.savefig(path, format="png", metadata={"Software": None}, pil_kwargs={"compress_level": 3})
@@ -54,8 +62,9 @@ def write_picture(path: Path, material: Material, event: Movement) -> None:
         raise UsageError(f"the evidence cannot be written to {path}: {error.strerror}.") from error
 
 
-def _figure(material: Material, event: Movement) -> Figure:
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=100, facecolor="white")
+def _figure(material: Material, event: Movement, dynamic_image: Float32Array | None = None) -> Figure:
+    height = _HEIGHT if material.window is None else _HEIGHT + _STRIP
+    figure = Figure(figsize=(_WIDTH, height), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     _head(figure, event)
     _photo(_place(figure, 0.4, 3.1, _SIDE, _SIDE), material.crops.onset, "onset", event.interval.onset)
@@ -67,12 +76,37 @@ def _figure(material: Material, event: Movement) -> Figure:
     else:
         _probabilities(_place(figure, 11.45, 3.1, 1.6, _SIDE), event)
     _course(_place(figure, 0.85, 0.62, _WIDTH - 1.1, 1.85), material, event)
+    if material.window is not None:
+        _strip(figure, material.window, dynamic_image)
     return figure
 
 
+def _strip(figure: Figure, window: UInt8Array, dynamic_image: Float32Array | None) -> None:
+    """Below all else: the frames of the window, and what changed in them as one picture, computed and drawn."""
+    places = np.unique(np.linspace(0, len(window) - 1, min(len(window), _STRIP_FRAMES)).round().astype(int))
+    pictures: list[tuple[UInt8Array | Float32Array, str]] = [
+        (window[place], f"frame {place + 1} of {len(window)}") for place in places
+    ]
+    pictures += [(pooled_by_rank(window), "pooled by rank")]
+    pictures += [] if dynamic_image is None else [(dynamic_image, "drawn by the network")]
+    left = 0.4
+    for number, (pixels, title) in enumerate(pictures):
+        left += 0.25 if number == len(places) else 0.0
+        axes = _place(figure, left, 0.15 - _STRIP, _THUMBNAIL, _THUMBNAIL)
+        axes.imshow(pixels, cmap="gray", vmin=0.0, vmax=1.0, interpolation="bicubic")  # the scale is for grey ones
+        axes.set_title(title, fontsize=8.5, color=_INK, pad=4)
+        _bare(axes)
+        left += _THUMBNAIL + 0.06
+
+
 def _place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """Axes at a place in inches."""
-    return figure.add_axes((left / _WIDTH, bottom / _HEIGHT, width / _WIDTH, height / _HEIGHT))
+    """Axes at a place in inches; what is below 0 lies in the strip."""
+    return figure.add_axes((left / _WIDTH, _up(figure, bottom), width / _WIDTH, height / figure.get_figheight()))
+
+
+def _up(figure: Figure, y: float) -> float:
+    """A height in inches, 0 above the strip, as a share of the picture's."""
+    return (y + figure.get_figheight() - _HEIGHT) / figure.get_figheight()
 
 
 def headline(event: Movement) -> str:
@@ -102,13 +136,14 @@ def details(event: Movement) -> str:
 
 def _head(figure: Figure, event: Movement) -> None:
     label = _label(event)
-    chip = Rectangle((0.4 / _WIDTH, 6.72 / _HEIGHT), 0.12 / _WIDTH, 0.36 / _HEIGHT, transform=figure.transFigure)
+    tall = 0.36 / figure.get_figheight()
+    chip = Rectangle((0.4 / _WIDTH, _up(figure, 6.72)), 0.12 / _WIDTH, tall, transform=figure.transFigure)
     chip.set_color(_colour(label) if label else "#c8d0d8")
     figure.add_artist(chip)
-    y = 6.9 / _HEIGHT
+    y = _up(figure, 6.9)
     figure.text(0.66 / _WIDTH, y, headline(event), fontsize=18, fontweight="bold", color=_INK, va="center")
     figure.text(1 - 0.25 / _WIDTH, y, event.event_id, fontsize=10.5, color=_MUTED, va="center", ha="right")
-    y = 6.45 / _HEIGHT
+    y = _up(figure, 6.45)
     figure.text(0.4 / _WIDTH, y, details(event), fontsize=10.5, color=_MUTED, va="center", parse_math=False)
 
 

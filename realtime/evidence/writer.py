@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,12 @@ from tsfmicro.realtime.events import Event, MeEnd, MeRejected
 from tsfmicro.realtime.evidence.artist import Artist, Job
 from tsfmicro.realtime.evidence.material import Material
 from tsfmicro.realtime.new_folder import make_new_folder
+from tsfmicro.realtime.window_recognise import WindowRecogniser
+from tsfmicro.realtime.windows import event_window
 
 _WAITING = 32
-"""Movements that may wait to be drawn, half a megabyte each; then the analysis waits for the drawing."""
+"""Movements that may wait to be drawn, half a megabyte each, with a window of eight frames 1.7; then the analysis waits
+for the drawing."""
 
 
 class EvidenceWriter:
@@ -30,16 +34,24 @@ class EvidenceWriter:
         folder: made if it does not exist.
         preprocess: whose geometry the crops have.
         rejected: draw the movements that were rejected too.
+        windows: the recogniser of windows, for the window and its dynamic image; None where there is none.
 
     Raises:
         UsageError: the folder holds something already, or nothing can be written there.
     """
 
-    def __init__(self, folder: Path, preprocess: PreprocessSpec, rejected: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        preprocess: PreprocessSpec,
+        rejected: bool = False,
+        windows: WindowRecogniser | None = None,
+    ) -> None:
         make_new_folder(folder, "evidence")
         self._folder = folder
         self._preprocess = preprocess
         self._rejected = rejected
+        self._windows = windows
         self._unnamed: dict[tuple[str, str], Material] = {}
         self._jobs: queue.Queue[Job | None] = queue.Queue(_WAITING)
         self._failure: BaseException | None = None
@@ -50,7 +62,9 @@ class EvidenceWriter:
     def keep(self, closing: Closing) -> None:
         """Take what is needed of a movement until its event comes."""
         if self._rejected or not closing.rejected:
-            self._unnamed[closing.source, closing.event_id] = material_of(closing, self._preprocess)
+            self._unnamed[closing.source, closing.event_id] = material_of(
+                closing, self._preprocess, None if self._windows is None else self._windows.window_frames
+            )
 
     def write(self, event: Event, seq: int) -> None:
         """See ``EventSink.write``.
@@ -85,20 +99,37 @@ class EvidenceWriter:
         with artist:
             while (job := self._jobs.get()) is not None:
                 try:
-                    artist.draw(job)
+                    artist.draw(self._with_dynamic_image(job))
                 except BaseException as error:  # a thread's outermost: told to the thread that analyses
                     self._failure = error
 
+    def _with_dynamic_image(self, job: Job) -> Job:
+        """Asked here and not where movements are named: a rejected one never is, and nothing waits for it here."""
+        window = job.material.window
+        if self._windows is None or window is None:
+            return job
+        return replace(job, dynamic_image=self._windows.dynamic_image(window))
 
-def material_of(closing: Closing, preprocess: PreprocessSpec) -> Material:
-    """Take from a movement what is needed; its pictures can go."""
+
+def material_of(closing: Closing, preprocess: PreprocessSpec, window_frames: int | None = None) -> Material:
+    """Take from a movement what is needed; its pictures can go.
+
+    Args:
+        closing: the movement.
+        preprocess: whose geometry the crops have.
+        window_frames: of the window from onset to offset; None for none.
+    """
+    preprocessor = Preprocessor(preprocess)
     finished = closing.finished
     onset = finished.sample_at(finished.interval.onset)
     apex = finished.sample_at(finished.interval.apex)
     return Material(
-        crops=event_crops(onset, apex, closing.moved, Preprocessor(preprocess)),
+        crops=event_crops(onset, apex, closing.moved, preprocessor),
         align=preprocess.align,
         points_px=onset.patch.points_px,
         times_s=np.array([sample.moment.t_s for sample in finished.samples]),
         traces=finished.traces,
+        window=(
+            None if window_frames is None else event_window(finished, window_frames, preprocess.align, preprocessor)
+        ),
     )

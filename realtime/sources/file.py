@@ -6,16 +6,16 @@ import time
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from tsfmicro.closing import Closing
 from tsfmicro.errors import ContractError, SourceError
 from tsfmicro.realtime.sources.stream_errors import reason_of
 from tsfmicro.redaction import without_credentials
@@ -27,7 +27,7 @@ _TEXT_FORMATS = frozenset({"tty", "bin", "adf", "idf", "xbin"})
 """ffmpeg draws text files as a picture of a terminal with these; nobody means that."""
 
 
-class FileSource:
+class FileSource(Closing):
     """A video or animated GIF. Never drops a frame; keeps the file's own, possibly variable, times."""
 
     live = False
@@ -55,6 +55,7 @@ class FileSource:
         """True once the container ended before its end."""
         self._position = 0
         self._started = False
+        self._upright = UprightRgb()
         self._container = container or _open(str(path), self.name)
         try:
             self._stream = self._video_stream()
@@ -98,14 +99,6 @@ class FileSource:
         self._pictures.close()
         self._container.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _video_stream(self) -> VideoStream:
         # The cover picture of a song is a video stream too, of one frame.
         streams = [s for s in self._container.streams.video if not s.disposition & Disposition.attached_pic]
@@ -144,7 +137,7 @@ class FileSource:
             if t_s is None:
                 self.unordered += 1
                 continue
-            pixels = upright_rgb(picture)
+            pixels = self._upright.of(picture)
             shape = shape or pixels.shape
             if pixels.shape != shape:
                 self.undecodable += 1
@@ -218,8 +211,19 @@ def _open(path: str, name: str) -> InputContainer:
     return container
 
 
-def upright_rgb(picture: VideoFrame) -> UInt8Array:
-    """(H, W, 3) RGB, turned the way the camera was held."""
-    pixels = np.asarray(picture.to_ndarray(format="rgb24"), dtype=np.uint8)
-    quarter_turns = round(picture.rotation / 90) % 4  # counter-clockwise, as numpy's
-    return np.ascontiguousarray(np.rot90(pixels, quarter_turns)) if quarter_turns else pixels
+class UprightRgb:
+    """Makes arrays of decoded pictures, turned the way the camera was held; one for each source.
+
+    Its reformatter keeps ffmpeg's tables from picture to picture and works in the thread that asks. A picture that is
+    asked itself, as in ``to_ndarray(format=...)``, sets all of that up again and starts a thread for every core.
+    """
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def of(self, picture: VideoFrame) -> UInt8Array:
+        """(H, W, 3) RGB."""
+        rgb = self._reformatter.reformat(picture, format="rgb24", threads=1)
+        pixels = np.asarray(rgb.to_ndarray(), dtype=np.uint8)
+        quarter_turns = round(picture.rotation / 90) % 4  # counter-clockwise, as numpy's
+        return np.ascontiguousarray(np.rot90(pixels, quarter_turns)) if quarter_turns else pixels

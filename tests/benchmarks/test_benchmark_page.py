@@ -13,7 +13,7 @@ from tests.running import Prompt
 from tsfmicro.benchmarks.benchmark_page import benchmark_figures
 from tsfmicro.benchmarks.figures import with_figures
 from tsfmicro.benchmarks.plots import DIGEST_KEY, PLOTS
-from tsfmicro.benchmarks.provenance import digest_of, write_result
+from tsfmicro.benchmarks.provenance import SCHEMA_ID, digest_of, write_record, write_result
 from tsfmicro.benchmarks.spread import histogram, percentiles
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,9 +98,38 @@ def test_tables_tell_intervals_leave_blanks_and_name_what_is_missing(results: Pa
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[8] == f"{row['p99_ms']:.4g} ({low:.4g} to {high:.4g})" and cells[9] == ""  # no p99.9 of 1350 frames
     assert page.count("### live\n") == 1 and "| 60 | 1 |" in page and r"clips a\|b.mp4" in page
+    assert "`tsf-bench alternate . . --out benchmarks/results/compare/same" in page
     assert "Not measured yet: `tsf-bench soak --json benchmarks/results/soak.json`." in page
     assert "analysis 5.5 ms a face (5 to 6)" in page and "bundle abababababab." in page
     assert "| 100 | 30 | 0 | 2 | 0 |  |  |  |" in page and "](plots/" not in page
+
+
+def test_comparisons_are_made_from_the_results_of_turns(tmp_path: Path) -> None:
+    def record(percent: float) -> dict[str, Any]:
+        samples = {"ms": [10.0 * (1 + percent / 100) + turn / 100 for turn in range(8)]}
+        made = {"commit": "abc", "slowed_percent": percent, "load_average_1min": 0.5}
+        rows = [{"what": "path", "samples": samples}]
+        settings = {"turns": 8}
+        return {"schema": SCHEMA_ID, "scenario": "stages", "settings": settings, "provenance": made, "rows": rows}
+
+    for name, percent in (("same", 0.0), ("slowed", 20.0)):
+        write_record(tmp_path / "compare" / name / "before.json", record(0.0))
+        write_record(tmp_path / "compare" / name / "after.json", record(percent))
+    section = benchmark_figures(tmp_path, tmp_path).split("### compare\n")[1]
+    same, slowed = section.split("20 % planted")
+    assert "8 turns, nothing planted" in same and "no difference found" in same and "higher" not in same
+    assert "| path | ms | 10.04 | 12.04 | 1.199 |" in slowed and "higher" in slowed
+
+
+def test_streams_tell_how_many_hold(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"sources": 1, "fps": 30.0, "p50_ms": 5.0, "holds": True, "repeats": 5},
+        {"sources": 2, "fps": 30.0, "p50_ms": 9.0, "holds": False, "repeats": 1},
+        {"what": "largest number that holds", "fps": 30.0, "sources_held": 1},
+    ]
+    write_result(tmp_path / "streams.json", "streams", rows, {})
+    page = benchmark_figures(tmp_path, tmp_path)
+    assert "Sources that hold at 30 frames/s: 1." in page and page.count("| 30 |") == 2
 
 
 def test_pictures_are_drawn_of_what_is_there(prompt: Prompt, results: Path, tmp_path: Path) -> None:

@@ -84,8 +84,14 @@ def test_a_system_that_tells_nothing_gives_nulls(tmp_path: Path, monkeypatch: py
         monkeypatch.setattr(module, name, tmp_path / "absent")
     found = machine()
     assert found["cpu_limit"] is found["memory_limit_mib"] is found["cpu_governor"] is found["memory_mib"] is None
-    assert found["cpu"]
+    assert found["cpu"] and found["cpu_mhz"] is None
     json.dumps(found, allow_nan=False)
+
+
+def test_clocks_are_those_of_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree(tmp_path, {"cpuinfo": "cpu MHz\t\t: 2449.998\nbogomips : 1\ncpu MHz\t\t: 3100.4"})
+    monkeypatch.setattr(module, "_PROC", tmp_path)
+    assert machine()["cpu_mhz"] == [2450, 3100]
 
 
 def test_what_differs_between_two_runs_is_named() -> None:

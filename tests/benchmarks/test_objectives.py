@@ -56,6 +56,12 @@ def test_nested_figures_and_figures_that_were_not_measured() -> None:
         require_met([parse_objective("stages.recognise.p99_ms<=2")], rows)
 
 
+def test_a_frames_latency_goes_by_either_name() -> None:
+    with pytest.raises(ObjectiveError, match=r"p99_frame_ms<=33 \(measured 40\)"):
+        require_met([parse_objective("p99_frame_ms<=33")], [{"p99_ms": 40.0}, {"p99_ms": 30.0}])
+    require_met([parse_objective("p99_frame_ms<=33")], [{"p99_ms": 40.0, "p99_frame_ms": 3.0}])
+
+
 def test_all_misses_are_named() -> None:
     with pytest.raises(ObjectiveError, match=r"f1>=1 \(measured 0.5\); fp<=0 \(measured 2\)"):
         require_met([parse_objective("f1>=1"), parse_objective("fp<=0")], [{"f1": 0.5, "fp": 2}])

@@ -129,6 +129,12 @@ def test_sizing_divides_the_cameras_by_what_a_process_holds() -> None:
     assert two_cores[101]["cores"] == 68  # one analysing thread gains nothing from a second core
     assert one_core[10]["busy_cores"] == pytest.approx(10 * 30 * 0.011, abs=0.05)
     assert {row["processes"] for row in size(even(0.0, 0.04), 30.0, [10])} == {None}
+    assert one_core[101]["utilisation"] == pytest.approx(101 * 30 * 0.011 / 34, abs=0.001)
+    assert (one_core[10]["frame_ms"], one_core[10]["faces_per_frame"], one_core[10]["picture"]) == (
+        11.0,
+        1.0,
+        "640x480",
+    )
 
 
 def live_of(held: int, calls: list[tuple[int, float]]) -> Any:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from tsfmicro.benchmarks.spread import histogram, percentiles, slope
+from tsfmicro.benchmarks.spread import histogram, percentiles, slope, slope_of_blocks
 
 
 def test_percentiles_are_nearest_ranks() -> None:
@@ -78,6 +79,41 @@ def test_a_drift_is_found_and_measured() -> None:
     gradient, low, high = slope(*walk(1, 0.5, drift=0.05))
     assert low < 0.05 < high and low > 0
     assert gradient == pytest.approx(0.05, abs=0.01)
+
+
+def memory_of(seed: int, flicker: float, drift: float = 0.0) -> tuple[list[float], list[float]]:
+    """240 looks, 5 s apart, at what moves within minutes, beneath a flicker and a loop of 48 s."""
+    rng, value = np.random.default_rng(seed), 0.0
+    times, values, phase = list[float](), list[float](), rng.uniform(0, 6)
+    for step in range(240):
+        value = 0.97 * value + 0.24 * rng.normal()
+        quick = rng.normal() + math.sin(2 * math.pi * step * 5 / 48 + phase)
+        times.append(step * 5.0)
+        values.append(value + flicker * quick + drift * step)
+    return times, values
+
+
+@pytest.mark.parametrize("flicker", [0.0, 2.0])
+def test_blocks_see_the_slow_part_behind_a_quick_one(flicker: float) -> None:
+    def wrong(estimate: Callable[[list[float], list[float]], tuple[float, float, float]]) -> float:
+        found = [estimate(*memory_of(seed, flicker)) for seed in range(200)]
+        return sum(not low <= 0 <= high for _, low, high in found) / 200
+
+    assert wrong(slope_of_blocks) <= 0.12
+    if flicker:  # where the neighbours' correlation says little
+        assert wrong(slope) > 0.2
+
+
+def test_blocks_find_a_drift() -> None:
+    gradient, low, high = slope_of_blocks(*memory_of(1, 0.5, drift=0.2))
+    assert 0 < low < 0.04 < high
+    assert gradient == pytest.approx(0.04, rel=0.2)
+
+
+def test_a_short_record_is_taken_as_it_is() -> None:
+    times, values = walk(2, 0.5)
+    assert slope_of_blocks(times[:47], values[:47]) == slope(times[:47], values[:47])
+    assert slope_of_blocks(times[:48], values[:48]) != slope(times[:48], values[:48])
 
 
 def test_too_few_values_have_no_slope() -> None:

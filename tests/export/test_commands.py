@@ -19,6 +19,7 @@ for needed in ("torch", "onnx", "onnxscript", "onnxruntime"):
 
 import torch  # noqa: E402
 
+from tests.export.traced import trace_once  # noqa: E402
 from tsfmicro import cli  # noqa: E402
 from tsfmicro.bundle import (  # noqa: E402
     Bundle,
@@ -31,17 +32,17 @@ from tsfmicro.bundle import (  # noqa: E402
     write_bundle,
 )
 from tsfmicro.errors import BundleError, ParityError  # noqa: E402
-from tsfmicro.export import onnx_graph, parity, products  # noqa: E402
+from tsfmicro.export import parity, products  # noqa: E402
 from tsfmicro.export.parity import probe_pairs  # noqa: E402
 from tsfmicro.export.products import export_bundle  # noqa: E402
 from tsfmicro.labels import protocol  # noqa: E402
 from tsfmicro.models.config import ModelConfig  # noqa: E402
-from tsfmicro.models.fused import FusedRecognizer  # noqa: E402
 from tsfmicro.models.network import build  # noqa: E402
 from tsfmicro.preprocess import PreprocessSpec  # noqa: E402
 from tsfmicro.runners import load  # noqa: E402
 from tsfmicro.runners.parity import Tolerance  # noqa: E402
 from tsfmicro.runners.precision import Precision  # noqa: E402
+from tsfmicro.runners.torch_runner import load_fused  # noqa: E402
 from tsfmicro.values import Float32Array, UInt8Array  # noqa: E402
 
 PROTOCOL = "casme2_5c_tsf"
@@ -92,15 +93,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The one bundle that is really exported."""
     path = tmp_path_factory.mktemp("export") / "tiny.tsf"
     make_bundle(path)
-    honest = onnx_graph.trace
-
-    def kept(fused: FusedRecognizer, opset: int) -> onnx.ModelProto:
-        traced = honest(fused, opset)
-        onnx.save(traced, path.parent / "traced.onnx")
-        return traced
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(products, "trace", kept)
+        patch.setattr(products, "trace", trace_once)
         assert run(patch, path) == 0
     return read_bundle(path)
 
@@ -108,9 +102,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture
 def quick(exported: Bundle, monkeypatch: pytest.MonkeyPatch) -> onnx.ModelProto:
     """Skips the tracing, which was done once, and most of the probes; the proof is done again."""
-    traced = onnx.load(exported.path.parent / "traced.onnx")
+    traced = trace_once(load_fused(exported))
     monkeypatch.setattr(products, "trace", lambda fused, opset: traced)
-    monkeypatch.setattr(parity, "TEXTURE_PAIRS", 4)
+    monkeypatch.setattr(parity, "TEXTURE_PAIRS", 2)
     monkeypatch.setattr(parity, "FACE_PAIRS", 2)
     return traced
 
@@ -125,7 +119,7 @@ def test_the_graph_is_part_of_the_bundle(exported: Bundle) -> None:
     assert set(exported.manifest.files) == {"weights.safetensors", "model.onnx"}
     assert {p.name for p in exported.path.iterdir()} == {"weights.safetensors", "model.onnx", "manifest.json"}
     assert exported.path.name == "tiny.tsf"
-    assert {p.name for p in exported.path.parent.iterdir()} == {"tiny.tsf", "traced.onnx"}
+    assert {p.name for p in exported.path.parent.iterdir()} == {"tiny.tsf"}
 
 
 def test_the_graph_computes_what_the_network_computes(exported: Bundle) -> None:
@@ -155,7 +149,7 @@ def test_json_reports_files_and_parity(
     assert (file["kind"], file["precision_requested"], file["precision_actual"]) == ("onnx", "float32", "float32")
     assert report["passed"] is True
     assert report["parity"]["tolerance"] == TOLERANCE
-    assert report["parity"]["pairs"] == 6
+    assert report["parity"]["pairs"] == 4
     assert report["parity"]["nan"] == report["parity"]["label_flips"] == 0
     assert 0 <= report["parity"]["max_abs"] <= TOLERANCE
 
@@ -167,7 +161,7 @@ def test_without_json_stdout_stays_empty(
     assert run(monkeypatch, bare.path) == 0
     streams = capsys.readouterr()
     assert streams.out == ""
-    assert "0 of 6 labels" in streams.err
+    assert "0 of 4 labels" in streams.err
 
 
 @pytest.mark.usefixtures("quick")

@@ -20,9 +20,10 @@ import torch  # noqa: E402
 from onnx import helper, numpy_helper  # noqa: E402
 
 from tests.export.test_commands import make_bundle, run, snapshot  # noqa: E402
+from tests.export.traced import trace_once  # noqa: E402
 from tsfmicro.bundle import Bundle, read_bundle  # noqa: E402
 from tsfmicro.errors import BackendError, BundleError, UsageError  # noqa: E402
-from tsfmicro.export import commands, half, onnx_graph, parity, products, tensorrt_builder  # noqa: E402
+from tsfmicro.export import commands, half, parity, products, tensorrt_builder  # noqa: E402
 from tsfmicro.export.onnx_graph import in_precision  # noqa: E402
 from tsfmicro.export.tensorrt_builder import EngineOrder, build_engine  # noqa: E402
 from tsfmicro.export.torch_tensorrt_builder import exported_program, in_half, program_layers  # noqa: E402
@@ -50,19 +51,12 @@ class Export:
 
     def __init__(self, folder: Path) -> None:
         self.bundle = make_bundle(folder / "tiny.tsf")
-        self.traced: Any = None
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(products, "trace", self.trace)
-            patch.setattr(parity, "TEXTURE_PAIRS", 4)
+            patch.setattr(products, "trace", trace_once)
+            patch.setattr(parity, "TEXTURE_PAIRS", 2)
             patch.setattr(parity, "FACE_PAIRS", 2)
             assert run(patch, self.bundle.path, "--fp16") == 0
         self.bundle = read_bundle(self.bundle.path)
-
-    def trace(self, fused: Any, opset: int) -> onnx.ModelProto:
-        self.traced = self.traced or onnx_graph.trace(fused, opset)
-        copy = onnx.ModelProto()
-        copy.CopyFrom(self.traced)
-        return copy
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +66,8 @@ def export(tmp_path_factory: pytest.TempPathFactory, no_card: None) -> Export:
 
 @pytest.fixture
 def quick(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "trace", export.trace)
-    monkeypatch.setattr(parity, "TEXTURE_PAIRS", 4)
+    monkeypatch.setattr(products, "trace", trace_once)
+    monkeypatch.setattr(parity, "TEXTURE_PAIRS", 2)
     monkeypatch.setattr(parity, "FACE_PAIRS", 2)
 
 
@@ -87,7 +81,7 @@ def test_half_precision_makes_graphs_an_engine_and_its_sidecar(export: Export) -
     assert set(bundle.manifest.files) == {"weights.safetensors", *FILES}
     card = read_card(bundle, NAME)
     assert (card.kind, card.precision_requested, card.precision_actual) == ("tensorrt-rtx", "float16", "float16")
-    assert card.matrix_layers == {"float16": 72, "float32": 1}
+    assert card.matrix_layers == {"float16": 86, "float32": 1}
     assert card.float32_layers == ("head.classify",)
     assert card.graph_sha256 == bundle.manifest.files["model.fp16.onnx"]
     assert card.weights_sha256 == bundle.manifest.files["weights.safetensors"]
@@ -100,9 +94,9 @@ def test_half_precision_makes_graphs_an_engine_and_its_sidecar(export: Export) -
 def test_the_engine_holds_the_weights_in_half_precision(export: Export, bare: Bundle) -> None:
     """Twice the bytes would be a float32 engine: the plan is really the graph's."""
     order = EngineOrder("tensorrt-rtx", Precision.FLOAT16, compute_capabilities=("8.9",))
-    half_plan = build_engine(export.bundle.read("model.fp16.onnx"), order, 224)
+    half_plan = build_engine(export.bundle.read("model.fp16.onnx"), order)
     whole = EngineOrder("tensorrt-rtx", Precision.FLOAT32, compute_capabilities=("8.9",))
-    whole_plan = build_engine(export.bundle.read("model.onnx"), whole, 224)
+    whole_plan = build_engine(export.bundle.read("model.onnx"), whole)
     assert {layer.precision for layer in whole_plan.layers} == {"float32"}
     assert half_plan.compute_capabilities == ("8.9",)
     weights = len(export.bundle.read("weights.safetensors"))
@@ -175,9 +169,9 @@ def test_a_float32_layer_is_found(
 
 def test_a_float32_layer_is_found_by_the_builder_too(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(half, "_FLOAT32_OPS", half._FLOAT32_OPS | {"Conv"})
-    graph = in_precision(export.trace(None, 20), Precision.FLOAT16)
+    graph = in_precision(trace_once(load_fused(export.bundle)), Precision.FLOAT16)
     with pytest.raises(BackendError, match=r"23 of \d+ matrix layers are not .*\(float32\)"):
-        build_engine(graph, EngineOrder("tensorrt-rtx", Precision.FLOAT16), 224)
+        build_engine(graph, EngineOrder("tensorrt-rtx", Precision.FLOAT16))
 
 
 def test_a_graph_the_builder_does_not_know_is_named(export: Export) -> None:
@@ -188,7 +182,7 @@ def test_a_graph_the_builder_does_not_know_is_named(export: Export) -> None:
     model.graph.node.append(helper.make_node("Unheard", ["before"], [name], name="odd", domain="nobody"))
     model.opset_import.append(helper.make_opsetid("nobody", 1))
     with pytest.raises(BackendError, match="does not understand the graph: Unheard"):
-        build_engine(model.SerializeToString(), EngineOrder("tensorrt-rtx", Precision.FLOAT16), 224)
+        build_engine(model.SerializeToString(), EngineOrder("tensorrt-rtx", Precision.FLOAT16))
 
 
 def test_one_changed_byte_of_the_engine(export: Export, tmp_path: Path) -> None:
@@ -246,7 +240,7 @@ def test_orders_that_make_no_sense(order: dict[str, Any]) -> None:
 def test_a_card_that_rtx_does_not_know(export: Export) -> None:
     order = EngineOrder("tensorrt-rtx", Precision.FLOAT16, compute_capabilities=("9.0",))
     with pytest.raises(BackendError, match=r"builds for 7\.5, 8\.0.*, not for compute capability '9\.0'"):
-        build_engine(export.bundle.read("model.fp16.onnx"), order, 224)
+        build_engine(export.bundle.read("model.fp16.onnx"), order)
 
 
 def test_the_program_for_torch_tensorrt_is_half_but_for_the_classifier(bare: Bundle) -> None:

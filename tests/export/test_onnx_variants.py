@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,21 +14,11 @@ import onnx  # noqa: E402
 import onnxruntime  # noqa: E402
 import torch  # noqa: E402
 
-from tsfmicro.export.onnx_graph import export_onnx  # noqa: E402
+from tests.export.traced import VARIANTS, lively, name_of, trace_once  # noqa: E402
+from tsfmicro.export.onnx_graph import in_precision  # noqa: E402
 from tsfmicro.export.parity import compare, probe_pairs  # noqa: E402
-from tsfmicro.models.config import ModelConfig, family  # noqa: E402
-from tsfmicro.models.fused import FusedRecognizer  # noqa: E402
-from tsfmicro.models.network import build  # noqa: E402
-from tsfmicro.preprocess import IMAGENET_MEAN, IMAGENET_STD  # noqa: E402
-
-VARIANTS = [
-    *(config for config in family() if config.size == "small"),
-    ModelConfig(size="small", stem_gelus=4, resize="plain"),
-    ModelConfig(size="small", patch_px=16),
-    ModelConfig(size="small", fusion="t2s", t2s_add="after_blocks"),
-    ModelConfig(size="small", fusion="spatial", spatial_input="apex"),
-    ModelConfig(),
-]
+from tsfmicro.models.config import ModelConfig  # noqa: E402
+from tsfmicro.runners.precision import Precision  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -40,39 +29,18 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def name_of(config: ModelConfig) -> str:
-    return "-".join([config.model, config.size, config.fusion, *map(str, config.options.values())])
-
-
-def lively(config: ModelConfig) -> FusedRecognizer:
-    """Random weights whose logits differ from pair to pair, and untidy batch norm statistics."""
-    torch.manual_seed(7)
-    network = build(config)
-    with torch.no_grad():
-        for name, tensor in network.state_dict().items():
-            if name.endswith("running_mean"):
-                tensor.normal_(0.0, 0.2)
-            elif name.endswith("running_var"):
-                tensor.uniform_(0.5, 2.0)
-        for parameter in network.parameters():
-            if parameter.ndim == 2:
-                parameter.mul_(2.0)
-    return FusedRecognizer(network, IMAGENET_MEAN, IMAGENET_STD, temperature=1.3).eval()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS, ids=name_of)
-def test_the_graph_agrees_with_the_network(config: ModelConfig, tmp_path: Path) -> None:
+def test_the_graph_agrees_with_the_network(config: ModelConfig) -> None:
     fused = lively(config)
-    path = tmp_path / "model.onnx"
-    export_onnx(fused, path)
-    graph = onnx.load(path).graph
+    model = in_precision(trace_once(fused), Precision.FLOAT32)
+    graph = onnx.load_from_string(model).graph
     shapes = [[d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.input]
     assert [v.name for v in graph.input] == ["onset", "apex"]
     assert shapes == [["batch", 224, 224, 3]] * 2
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     for batch in (1, 3):
         onset, apex = probe_pairs(batch, seed=batch)
         with torch.inference_mode():

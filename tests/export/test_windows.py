@@ -28,16 +28,21 @@ from tsfmicro.bundle import (  # noqa: E402
     round_to_half,
     write_bundle,
 )
-from tsfmicro.errors import BundleError, ContractError, ParityError, UsageError  # noqa: E402
-from tsfmicro.export import windows as exporting  # noqa: E402
-from tsfmicro.export.onnx_graph import export_onnx  # noqa: E402
-from tsfmicro.export.windows import export_window_bundle, probe_windows  # noqa: E402
+from tsfmicro.errors import BackendError, BundleError, ContractError, ParityError, UsageError  # noqa: E402
+from tsfmicro.export import parity, products  # noqa: E402
+from tsfmicro.export.onnx_graph import trace  # noqa: E402
+from tsfmicro.export.precision import matrix_layers  # noqa: E402
+from tsfmicro.export.products import Exported, export_bundle  # noqa: E402
+from tsfmicro.export.window_half import name_delicate  # noqa: E402
+from tsfmicro.export.windows import IMAGE_TOLERANCES, WindowProof  # noqa: E402
 from tsfmicro.labels import protocol  # noqa: E402
 from tsfmicro.models.fdp.config import FdpConfig  # noqa: E402
 from tsfmicro.models.fdp.fused import FusedWindow  # noqa: E402
 from tsfmicro.models.fdp.network import build_fdp  # noqa: E402
 from tsfmicro.preprocess import PreprocessSpec  # noqa: E402
 from tsfmicro.runners import RunnerOutput, load  # noqa: E402
+from tsfmicro.runners.parity import Tolerance, probe_windows  # noqa: E402
+from tsfmicro.runners.precision import Precision  # noqa: E402
 from tsfmicro.runners.torch_window import load_fused_window  # noqa: E402
 from tsfmicro.runners.window import WindowOutput, load_window  # noqa: E402
 
@@ -76,12 +81,90 @@ def sealed(path: Path, config: FdpConfig, **changes: Any) -> Bundle:
     return write_bundle(path, dataclasses.replace(manifest, **changes), weights)
 
 
+class Export:
+    """Both graphs of a bundle, made and proved once."""
+
+    def __init__(self, folder: Path, config: FdpConfig) -> None:
+        self.bundle = sealed(folder / "fdp.tsf", config)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(products, "trace", self._trace)
+            patch.setattr(parity, "TEXTURE_PAIRS", 4)
+            patch.setattr(parity, "FACE_PAIRS", 2)
+            self.exported: Exported = export_bundle(self.bundle, (Precision.FLOAT32, Precision.FLOAT16))
+        for product in self.exported.products:
+            self.bundle = add_file(self.bundle, product.name, product.data)
+
+    def _trace(self, fused: Any, opset: int) -> Any:
+        self.traced = trace(fused, opset)
+        return self.copy()
+
+    def copy(self) -> Any:
+        model = onnx.ModelProto()
+        model.CopyFrom(self.traced)
+        return model
+
+
 @pytest.fixture(scope="module", params=[WHOLE, BARE], ids=["whole", "bare"])
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    bundle = sealed(tmp_path_factory.mktemp("fdp") / "fdp.tsf", request.param)
-    graph, parity = export_window_bundle(bundle, 1e-4)
-    assert parity.max_abs <= 1e-4 and parity.pairs == 8 and parity.label_flips == 0
-    return add_file(bundle, "model.onnx", graph)
+def export(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
+    return Export(tmp_path_factory.mktemp("fdp"), request.param)
+
+
+@pytest.fixture
+def exported(export: Export) -> Bundle:
+    return export.bundle
+
+
+@pytest.fixture
+def quick(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skips the tracing, which was done once, and most of the probes; the proof is done again."""
+    monkeypatch.setattr(products, "trace", lambda fused, opset: export.copy())
+    monkeypatch.setattr(parity, "TEXTURE_PAIRS", 4)
+    monkeypatch.setattr(parity, "FACE_PAIRS", 2)
+
+
+def test_every_graph_is_held_against_the_network_in_float64(export: Export) -> None:
+    links = [(link.what, link.precision) for link in export.exported.links]
+    assert links == [
+        ("torch", Precision.FLOAT32), ("ONNX Runtime", Precision.FLOAT32), ("ONNX Runtime", Precision.FLOAT16),
+    ]  # fmt: skip
+    assert all(
+        link.parity.within(Tolerance.of(link.precision)) and link.parity.pairs == 6 for link in export.exported.links
+    )
+    exact, half = (export.exported.links[place].parity.rel_l2 for place in (1, 2))
+    assert half > 10 * exact > 0  # it really is another precision
+
+
+def test_frames_are_half_and_what_tells_them_apart_is_not(export: Export) -> None:
+    half = onnx.load_from_string(export.bundle.read("model.fp16.onnx"))
+    layers = matrix_layers(half)
+    whole = [layer.name for layer in layers if layer.precision == "float32"]
+    config = export.bundle.manifest.model.window_config()
+    scorer = ["order.scorer.hidden", "order.scorer.score"] if config.rank_scorer == "pairwise" else []
+    assert sorted(whole) == sorted([
+        "prepare.product.1", "prepare.product.2", "prepare.product.3", "frames.project", "frames.detail", *scorer,
+        *(["order.product.1", "order.product.2"] if scorer else ["order.product.1"]),
+        *(["image.draw"] if config.dynamic_image == "constructed" else []), "head.classify",
+    ])  # fmt: skip
+    assert {layer.precision for layer in layers} == {"float16", "float32"}
+    frames = [layer for layer in layers if layer.name.startswith(("frames.stem", "frames.stages", "frames.embeddings"))]
+    assert len(frames) > 35 and all(layer.precision == "float16" for layer in frames)
+    outputs = {v.name: v.type.tensor_type.elem_type for v in half.graph.output}
+    assert set(outputs.values()) == {onnx.TensorProto.FLOAT}
+
+
+def test_a_still_window_has_an_answer_in_half_precision(export: Export) -> None:
+    """The scale of its scores is below what float16 can hold: all of it in half gives NaN."""
+    import onnxruntime
+
+    frames = export.bundle.manifest.model.window_config().frames
+    still = np.repeat(probe_windows(1, frames, seed=4)[:, :1], frames, axis=1)
+    session = onnxruntime.InferenceSession(export.bundle.read("model.fp16.onnx"), providers=["CPUExecutionProvider"])
+    assert all(np.isfinite(found).all() for found in session.run(None, {"frames": still}))
+
+
+def test_another_graph_has_no_delicate_parts() -> None:
+    with pytest.raises(ContractError, match="it is not an FDP"):
+        name_delicate(onnx.ModelProto())
 
 
 def test_a_bundle_says_that_it_holds_fdp(exported: Bundle) -> None:
@@ -140,8 +223,13 @@ def test_other_windows_are_refused(exported: Bundle, backend: str) -> None:
 def test_it_is_no_recogniser_of_pairs(exported: Bundle) -> None:
     with pytest.raises(BundleError, match="takes windows of frames instead of onset and apex"):
         load(exported)
-    with pytest.raises(UsageError, match="does not run FDP; type one of auto, onnxruntime, torch"):
-        load_window(exported, "tensorrt")
+    with pytest.raises(
+        UsageError, match="does not run FDP; type one of auto, onnxruntime, torch, tensorrt, tensorrt-rtx"
+    ):
+        load_window(exported, "openvino")
+    pytest.importorskip("tensorrt_rtx")
+    with pytest.raises(BackendError, match="needs an engine"):
+        load_window(exported, "tensorrt-rtx")
 
 
 def test_a_graph_of_another_fdp_is_refused(exported: Bundle, tmp_path: Path) -> None:
@@ -165,24 +253,32 @@ def test_weights_of_another_fdp_are_refused(tmp_path: Path) -> None:
         load_window(sealed(tmp_path / "px.tsf", WHOLE, preprocess=small), "torch")
 
 
-def test_nothing_is_written_where_graph_and_network_disagree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bundle = sealed(tmp_path / "fdp.tsf", BARE)
-
+def test_nothing_is_written_where_graph_and_network_disagree(
+    export: Export, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def hotter(bundle: Bundle) -> FusedWindow:
         """The network a little warmer than what is exported."""
         fused = load_fused_window(bundle)
-        export = export_onnx
-
-        def once(given: Any, path: Path) -> None:
-            export(given, path)
-            given.temperature *= 1.5
-
-        monkeypatch.setattr(exporting, "export_onnx", once)
+        fused.temperature *= 1.5
         return fused
 
-    monkeypatch.setattr(exporting, "load_fused_window", hotter)
-    with pytest.raises(ParityError, match="Nothing was written"):
-        export_window_bundle(bundle, 1e-4)
+    monkeypatch.setattr(products, "load_fused_window", hotter)
+    with pytest.raises(ParityError, match=r"ONNX Runtime \(float32\) differs .* Nothing was written"):
+        export_bundle(export.bundle, (Precision.FLOAT32,))
+
+
+@pytest.mark.parametrize("precision", list(Precision))
+def test_dynamic_images_are_held_to_a_tolerance_of_their_own(precision: Precision) -> None:
+    logits, image = np.ones((2, 3), np.float32), np.full((2, 64, 64), 0.5, np.float32)
+    proof = WindowProof(np.zeros((2, 8, 2, 2, 3), np.uint8), (logits, image), 0.0)
+    near, far = image.copy(), image.copy()
+    near[1, 5, 5] += 0.9 * IMAGE_TOLERANCES[precision]
+    far[1, 5, 5] += 1.1 * IMAGE_TOLERANCES[precision]
+    assert proof.hold("near", precision, (logits, near)).pairs == 2
+    for wrong in (far, np.full_like(image, np.nan)):
+        with pytest.raises(ParityError, match="dynamic images by"):
+            proof.hold("far", precision, (logits, wrong))
+    assert [link.what for link in proof.links] == ["near"]
 
 
 def test_broken_images_are_not_handed_on() -> None:
@@ -203,25 +299,41 @@ def test_the_fast_runner_needs_no_torch(exported: Bundle) -> None:
     assert done.stdout.strip() == "False"
 
 
-@pytest.mark.parametrize("words", [("--fp16",), ("--target", "tensorrt-rtx")])
-def test_half_precision_and_engines_are_refused(
-    exported: Bundle,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    words: tuple[str, ...],
+def test_torch_tensorrt_is_refused(
+    exported: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    done = Prompt(monkeypatch, capfd)("tsf-export", exported.path, *words, "--out", out)
-    done.assert_refused(6, "holds FDP", "float32 graph")
+    done = Prompt(monkeypatch, capfd)("tsf-export", exported.path, "--target", "torch-tensorrt", "--out", out)
+    done.assert_refused(6, "holds FDP", "choose --target tensorrt or tensorrt-rtx")
     assert not out.exists()
 
 
+def test_an_engine_is_built_of_the_half_graph(
+    exported: Bundle,
+    quick: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="type: pip install 'tsfmicro[rtx]'")
+    monkeypatch.setattr(products, "card_here", lambda: None)
+    words = ("--fp16", "--target", "tensorrt-rtx", "--max-batch", "2", "--out", tmp_path / "out", "--json")
+    report = json.loads(Prompt(monkeypatch, capfd)("tsf-export", exported.path, *words).out)
+    name = "model.tensorrt-rtx.fp16.engine"
+    assert [Path(entry["path"]).name for entry in report["files"]] == [
+        "model.onnx", "model.fp16.onnx", name, f"{name}.json",
+    ]  # fmt: skip
+    assert report["passed"] and report["parity"]["engine"].startswith("not run here")
+    card = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+    assert card["precision_actual"] == "float16" and card["matrix_layers"]["float16"] > 40
+    assert {layer.split(".")[0] for layer in card["float32_layers"]} <= {"prepare", "frames", "order", "image", "head"}
+
+
 def test_the_report_says_what_the_graph_was_held_against(
-    exported: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    exported: Bundle, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     done = Prompt(monkeypatch, capfd)("tsf-export", exported.path, "--out", tmp_path / "out", "--json")
     report = json.loads(done.out)
-    assert report["passed"] and report["parity"]["reference"] == "torch, float32"
+    assert report["passed"] and report["parity"]["reference"] == "torch, float64"
     assert [entry["precision_actual"] for entry in report["files"]] == ["float32"]
     assert (tmp_path / "out" / "model.onnx").is_file()

@@ -152,7 +152,7 @@ def test_a_movement_that_did_not_return_is_rejected_and_never_recognised(
 def test_an_event_to_be_named_waits_with_its_crops(monkeypatch: pytest.MonkeyPatch, measured: Measured) -> None:
     finished, preprocessor = make_finished(SAMPLES), Preprocessor(PreprocessSpec())
     (found,) = findings_of(monkeypatch, finished, preprocessor=preprocessor)
-    assert isinstance(found, Unnamed)
+    assert isinstance(found, Unnamed) and isinstance(found.event, MeEnd)
     assert (found.event.interval, found.event.magnitude) == (finished.interval, finished.magnitude)
     assert (found.event.recognition, found.event.calibrated) == (None, True)
     onset, apex = (finished.sample_at(at) for at in (finished.interval.onset, finished.interval.apex))

@@ -56,6 +56,8 @@ EVENTS: dict[str, ev.Event] = {
     "source.restored": ev.SourceRestored("rtsp://cam/live", AT, 4.25),
     "face.new": ev.FaceNew("clip.mp4", 1, AT, 97.5),
     "face.lost": ev.FaceLost("clip.mp4", 1, AT),
+    "face.window": ev.FaceWindow("clip.mp4", 1, AT, Moment(24, 0.9), 8, 0.75, UNSURE),
+    "face.window labelled": ev.FaceWindow("clip.mp4", 1, AT, Moment(24, 0.9), 8, 2.5, SURE),
     "me.start": ev.MeStart("clip.mp4", 1, "f1-3", AT, 6.5, "brow_left"),
     "me.apex": ev.MeApex("clip.mp4", 1, "f1-3", INTERVAL.onset, INTERVAL.apex, 0.1),
     "me.end labelled": me_end(SURE),

@@ -14,6 +14,7 @@ import time
 import weakref
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import av
 import cv2
@@ -30,9 +31,10 @@ from tsfmicro.realtime.analyzer import Closing
 from tsfmicro.realtime.events import FaceLost, MeEnd, MeRejected
 from tsfmicro.realtime.evidence import picture
 from tsfmicro.realtime.evidence.artist import Artist, Job
-from tsfmicro.realtime.evidence.material import Material, face_mask, motion_of
+from tsfmicro.realtime.evidence.material import Material, face_mask, motion_of, pooled_by_rank
 from tsfmicro.realtime.evidence.picture import details, headline, write_picture
 from tsfmicro.realtime.evidence.writer import EvidenceWriter
+from tsfmicro.realtime.window_recognise import WindowRecogniser
 from tsfmicro.synthetic.portrait import framed
 from tsfmicro.synthetic.scene import Scene, SceneRenderer
 from tsfmicro.synthetic.timecourse import TimeCourse, TrueEvent
@@ -180,6 +182,38 @@ def test_the_same_movement_gives_the_same_bytes(tmp_path: Path) -> None:
     assert width >= 1200 and height >= 700
 
 
+@pytest.mark.parametrize("frames", [2, 8, 20])
+def test_a_window_adds_a_strip_below(frames: int) -> None:
+    window = np.stack([crop_of_portrait()[0]] * frames)
+    plain, shown = (
+        picture._figure(material, an_end()) for material in (a_material(), replace(a_material(), window=window))
+    )
+    strip = shown.axes[len(plain.axes) :]
+    titles = [axes.get_title() for axes in strip]
+    assert titles[0] == f"frame 1 of {frames}" and titles[-1] == "pooled by rank"
+    assert titles[-2] == f"frame {frames} of {frames}" and len(titles) == min(frames, 8) + 1
+    # What was there keeps its size and stands above it.
+    before, after = (figure.axes[0].get_position().height * figure.get_figheight() for figure in (plain, shown))
+    assert after == pytest.approx(before)
+    assert max(axes.get_position().y1 for axes in strip) < min(axes.get_position().y0 for axes in shown.axes[:5])
+    drawn_too = picture._figure(replace(a_material(), window=window), an_end(), np.zeros((64, 64), np.float32))
+    assert [axes.get_title() for axes in drawn_too.axes][-2:] == ["pooled by rank", "drawn by the network"]
+
+
+@pytest.mark.parametrize("frames", [2, 5, 8])
+def test_frames_are_pooled_by_the_harmonic_coefficients(frames: int) -> None:
+    """64 px frames, so that nothing is resampled: alpha_t = 2 (T - t + 1) - (T + 1)(H_T - H_{t-1})."""
+    rng = np.random.default_rng(frames)
+    grey = rng.integers(0, 256, (frames, 64, 64))
+    window = np.repeat(grey[..., None], 3, axis=3).astype(np.uint8)
+    harmonic = [sum(1 / k for k in range(1, n + 1)) for n in range(frames + 1)]
+    alphas = [2 * (frames - t + 1) - (frames + 1) * (harmonic[frames] - harmonic[t - 1]) for t in range(1, frames + 1)]
+    pooled = sum(alpha * frame for alpha, frame in zip(alphas, grey, strict=True))
+    expected = (pooled - pooled.min()) / (pooled.max() - pooled.min())
+    np.testing.assert_allclose(pooled_by_rank(window), expected, atol=1e-5)
+    assert (pooled_by_rank(np.repeat(window[:1], frames, axis=0)) == 0).all()
+
+
 # --- while a session runs -------------------------------------------------------------------------------------------
 
 
@@ -216,6 +250,38 @@ def test_files_are_named_by_the_events_they_show(tmp_path: Path, rejected: bool)
     writer.close()
     expected = ["000000007-me.end.png", *(["000000012-me.rejected.png"] if rejected else [])]
     assert drawn(tmp_path / "seen") == expected
+
+
+class Draws:
+    """A recogniser of windows that remembers what it was asked to draw."""
+
+    window_frames = 4
+
+    def __init__(self) -> None:
+        self.asked: list[UInt8Array] = []
+
+    def dynamic_image(self, window: UInt8Array) -> Float32Array:
+        self.asked.append(window)
+        return np.full((64, 64), 0.5, np.float32)
+
+
+@pytest.mark.parametrize("rejected", [False, True])
+def test_the_dynamic_image_of_every_movement_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rejected: bool
+) -> None:
+    jobs: list[Job] = []
+    monkeypatch.setattr(Artist, "draw", lambda self, job: jobs.append(job))
+    draws = Draws()
+    writer = EvidenceWriter(tmp_path / "seen", PreprocessSpec(), rejected, cast(WindowRecogniser, draws))
+    writer.keep(a_closing("f001-00001"))
+    writer.keep(a_closing("f001-00002", rejected=True))
+    writer.write(an_end(), 7)
+    writer.write(a_rejection("f001-00002"), 12)
+    writer.close()
+    assert len(jobs) == len(draws.asked) == 1 + rejected
+    for job, asked in zip(jobs, draws.asked, strict=True):
+        assert job.material.window is asked and asked.shape == (4, 224, 224, 3)
+        assert job.dynamic_image is not None and (job.dynamic_image == 0.5).all()
 
 
 def test_frames_are_let_go_at_once(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.realtime.test_recognise import crops
 from tsfmicro.bundle import Calibration
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.realtime.analyzer import Finding, Unnamed
-from tsfmicro.realtime.events import FaceLost, MeEnd
+from tsfmicro.realtime.events import FaceLost, FaceWindow, MeEnd
 from tsfmicro.realtime.naming import name
 from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Recogniser
 from tsfmicro.runners import RunnerOutput
@@ -69,3 +69,15 @@ def test_where_nothing_is_to_be_named_nobody_is_asked(spot_only: bool) -> None:
     recogniser = None if spot_only else Recogniser(runner, Calibration(1.0, 0.5, None))
     assert name([[LOST], []], recogniser) == [(LOST,), ()]
     assert runner.batches == []
+
+
+def test_a_window_is_named_with_the_movements() -> None:
+    runner = TellsBrightness()
+    moved, still = (
+        Unnamed(FaceWindow("clip", 1, AT, AT, 8, magnitude, None), unnamed(230).crops) for magnitude in (3.0, 1.0)
+    )
+    ((movement, window, quiet),) = name([[unnamed(20), moved, still]], Recogniser(runner, Calibration(1.0, 0.5, 2.0)))
+    assert runner.batches == [3]
+    assert isinstance(movement, MeEnd) and isinstance(window, FaceWindow) and isinstance(quiet, FaceWindow)
+    assert window.recognition is not None and window.recognition.label == "bright"
+    assert quiet.recognition is not None and quiet.recognition.abstain == (LOW_MAGNITUDE,)

@@ -20,20 +20,21 @@ from tsfmicro.intervals import iou
 from tsfmicro.landmarks import FaceMeshDetector
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.realtime import pipeline
-from tsfmicro.realtime.analyzer import Closing
+from tsfmicro.realtime.analyzer import Closing, Unnamed
 from tsfmicro.realtime.event_json import dumps, to_record
-from tsfmicro.realtime.events import Event, FaceLost, FaceNew, MeEnd, MeRejected, MeStart, Stats
+from tsfmicro.realtime.events import Event, FaceLost, FaceNew, FaceWindow, MeEnd, MeRejected, MeStart, Stats
 from tsfmicro.realtime.gates import GateSpec
 from tsfmicro.realtime.pipeline import EventRecogniser, PipelineSpec, analyse
 from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.samples import FaceSample
+from tsfmicro.realtime.sliding import SlideSpec
 from tsfmicro.realtime.spot import SpotSpec
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.runners import Runner
 from tsfmicro.synthetic.portrait import framed
 from tsfmicro.synthetic.scene import Scene, SceneRenderer
 from tsfmicro.synthetic.timecourse import TimeCourse, TrueEvent
-from tsfmicro.values import Face, Frame, Interval, Moment, UInt8Array
+from tsfmicro.values import CropPair, Face, Frame, Interval, Moment, UInt8Array
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "short_clip.jsonl"
@@ -78,8 +79,9 @@ class FakeAnalyzer:
         recogniser: Recogniser | None,
         keep: Callable[[Closing], None] | None = None,
         window_frames: int | None = None,
+        slide: SlideSpec | None = None,
     ) -> None:
-        self.face_id, self.align, self.spot = face_id, align, spot
+        self.face_id, self.align, self.spot, self.slide = face_id, align, spot, slide
         self.samples: list[FaceSample] = []
         self.flushed = 0
         self.score, self.active, self.calibrated = float(face_id), face_id == 2, True
@@ -213,11 +215,28 @@ def test_tally_counts_events_and_rejections(analyzers: list[FakeAnalyzer]) -> No
     assert (recogniser.tally.events, recogniser.tally.rejected, recogniser.tally.faces) == (0, 2, 2)
 
 
+@pytest.mark.parametrize("found", ["window", "movement"])
+def test_a_window_is_no_micro_expression(
+    analyzers: list[FakeAnalyzer], monkeypatch: pytest.MonkeyPatch, found: str
+) -> None:
+    at, crop = Moment(0, 0.0), np.zeros((8, 8, 3), np.uint8)
+    told: dict[str, MeEnd | FaceWindow] = {
+        "window": FaceWindow("clip", 1, at, at, 8, 2.0, None),
+        "movement": MeEnd("clip", 1, "f", Interval(at, at, at), "chin", 2.0, 5.0, None, True, 0.1),
+    }
+    unnamed = Unnamed(told[found], CropPair(crop, crop))
+    monkeypatch.setattr(FakeAnalyzer, "push", lambda self, sample: [unnamed])
+    recogniser = EventRecogniser("clip", FakeDetector())
+    assert recogniser.observe(a_frame(0)).unnamed
+    assert recogniser.tally.events == (found == "movement")
+
+
 def test_constants_reach_the_analyzers_and_the_viewers(analyzers: list[FakeAnalyzer]) -> None:
     spot = SpotSpec(threshold=4.0, max_rise_s=0.3, max_fall_s=0.75)
-    recogniser = EventRecogniser("clip", FakeDetector(), spec=PipelineSpec(spot=spot))
+    slide = SlideSpec(0.25)
+    recogniser = EventRecogniser("clip", FakeDetector(), spec=PipelineSpec(spot=spot, slide=slide))
     recogniser.process(a_frame(0))
-    assert analyzers[0].spot is spot
+    assert analyzers[0].spot is spot and analyzers[0].slide is slide
     assert recogniser.threshold == 4.0
     assert recogniser.lookback_s == pytest.approx(1.8)
     assert recogniser.align == analyzers[0].align == PreprocessSpec().align

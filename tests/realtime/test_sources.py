@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import resource
 import socket
 import struct
 import threading
@@ -20,7 +22,7 @@ import pytest
 
 from tsfmicro.errors import ContractError, SourceError, UsageError
 from tsfmicro.realtime.sources import FileSource, ImagesSource, Source, SourceSpec, open_source, tell_apart
-from tsfmicro.realtime.sources.file import MediaClock
+from tsfmicro.realtime.sources.file import MediaClock, UprightRgb
 from tsfmicro.values import Float64Array, Frame, UInt8Array
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -256,6 +258,34 @@ def test_sound_alone_is_refused(tmp_path: Path) -> None:
         container.mux(stream.encode(None))
     with pytest.raises(SourceError, match=r"no video stream \(found: audio\)"):
         open_source(str(path))
+
+
+def camera_picture(step: int, width: int, height: int) -> av.VideoFrame:
+    return av.VideoFrame.from_ndarray(picture(step, width, height), format="rgb24").reformat(format="yuv420p")
+
+
+def test_pictures_of_any_size_become_what_pyav_makes_of_them() -> None:
+    upright = UprightRgb()
+    for step, (width, height) in enumerate([(96, 64), (96, 64), (320, 240), (98, 66), (96, 64)]):
+        coded = camera_picture(step, width, height)
+        assert (upright.of(coded) == coded.to_ndarray(format="rgb24")).all()
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="with one core nothing starts threads")
+def test_pictures_are_converted_without_threads() -> None:
+    """Two for every picture cost more than the conversion, and left their memory behind."""
+
+    def waits() -> int:
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+    upright, coded = UprightRgb(), [camera_picture(step, 640, 480) for step in range(60)]
+    before = waits()
+    for one in coded:
+        upright.of(one)
+    between = waits()
+    for one in coded:
+        one.to_ndarray(format="rgb24")
+    assert waits() - between >= 60 > 30 > between - before  # whoever starts a thread waits for it
 
 
 def test_rotation_of_the_camera_is_undone(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
@@ -12,18 +11,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.factories import make_finished, make_samples
-from tsfmicro.align import AlignSpec
 from tsfmicro.bundle import Calibration
 from tsfmicro.errors import ContractError, UsageError
-from tsfmicro.motion import FacePatch
-from tsfmicro.preprocess import Preprocessor, PreprocessSpec
-from tsfmicro.realtime import commands, window_recognise
+from tsfmicro.preprocess import PreprocessSpec
+from tsfmicro.realtime import commands
 from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Movement, Recogniser
-from tsfmicro.realtime.samples import FaceSample
+from tsfmicro.realtime.sliding import SlideSpec
 from tsfmicro.realtime.stage_clock import StageClock
-from tsfmicro.realtime.window_recognise import Ensemble, WindowRecogniser, event_window
-from tsfmicro.runners import LOW_PROBABILITY, RunnerOutput
+from tsfmicro.realtime.window_recognise import Ensemble, WindowRecogniser, of_windows
+from tsfmicro.runners import LOW_PROBABILITY, RunnerOutput, beside_the_frames
 from tsfmicro.runners.window import WindowOutput
 from tsfmicro.values import CropPair, UInt8Array
 
@@ -39,12 +35,16 @@ class Fake:
     def __init__(self, *probabilities: float) -> None:
         self._probabilities = np.array([probabilities], dtype=np.float32)
         self.asked: list[UInt8Array] = []
+        self.draws: float | None = None
 
     def infer(self, *crops: UInt8Array) -> Any:
         self.asked += crops
         probabilities = self._probabilities.repeat(len(crops[0]), axis=0)
         answers = RunnerOutput(probabilities, np.log(np.maximum(probabilities, 1e-6)))
-        return answers if len(crops) == 2 else WindowOutput(answers, None)
+        if len(crops) == 2:
+            return answers
+        images = None if self.draws is None else np.full((len(probabilities), 64, 64), self.draws, np.float32)
+        return WindowOutput(answers, images)
 
     def close(self) -> None:
         pass
@@ -83,6 +83,33 @@ def test_a_movement_without_its_window_is_a_mistake() -> None:
         WindowRecogniser(Fake(0.1, 0.7, 0.2), SURE).recognise([movement(), movement(window=False)])
 
 
+def test_the_dynamic_image_is_that_of_the_window() -> None:
+    runner = Fake(0.1, 0.7, 0.2)
+    recogniser = WindowRecogniser(runner, SURE)
+    window = np.full((4, 8, 8, 3), 7, np.uint8)
+    assert recogniser.dynamic_image(window) is None
+    runner.draws = 0.25
+    image = recogniser.dynamic_image(window)
+    assert image is not None and image.shape == (64, 64) and (image == 0.25).all()
+    assert all((asked == window[None]).all() for asked in runner.asked)
+
+
+def test_the_recogniser_of_windows_is_found_among_others() -> None:
+    pairs, windows = Recogniser(Fake(0.8, 0.1, 0.1), SURE), WindowRecogniser(Fake(0.3, 0.6, 0.1), SURE)
+    assert of_windows(Ensemble((pairs, windows), (SURE, SURE))) is of_windows(windows) is windows
+    assert of_windows(pairs) is of_windows(None) is None
+
+
+def test_only_windows_can_slide() -> None:
+    pairs, windows = Recogniser(Fake(0.8, 0.1, 0.1), SURE), WindowRecogniser(Fake(0.3, 0.6, 0.1), SURE)
+    assert commands._slide(None, pairs) is None
+    assert commands._slide(0.25, windows) == SlideSpec(0.25)
+    assert commands._slide(0.25, Ensemble((pairs, windows), (SURE, SURE))) == SlideSpec(0.25)
+    for recogniser in (None, pairs):
+        with pytest.raises(UsageError, match="--slide names windows of frames, which FDP does"):
+            commands._slide(0.25, recogniser)
+
+
 def test_the_mean_of_two_recognisers() -> None:
     pairs = Recogniser(Fake(0.8, 0.1, 0.1), Calibration(1.0, 0.4, 1.5))
     windows = WindowRecogniser(Fake(0.3, 0.6, 0.1), Calibration(1.0, 0.6, None))
@@ -115,34 +142,6 @@ def test_what_cannot_be_averaged_is_refused() -> None:
         Ensemble((recogniser, WindowRecogniser(named, SURE)), (SURE, SURE)).recognise([movement()])
 
 
-def marked(samples: list[FaceSample]) -> list[FaceSample]:
-    """The same, every picture of one grey that tells its place."""
-    return [replace(s, pixels=np.full_like(s.pixels, 10 + 4 * number)) for number, s in enumerate(samples)]
-
-
-@pytest.mark.parametrize("frames", [3, 8])
-def test_a_window_spans_its_movement(frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    samples = marked(make_samples(30.0, 1.0))
-    held: list[tuple[FacePatch, FacePatch]] = []
-
-    def still(first: FacePatch, second: FacePatch, align: AlignSpec) -> SimpleNamespace:
-        held.append((first, second))
-        return SimpleNamespace(rigid=np.eye(2, 3))
-
-    monkeypatch.setattr(window_recognise, "displacement", still)
-    finished = make_finished(samples, (0.2, 0.4, 0.7))
-    window = event_window(finished, frames, AlignSpec(), Preprocessor(PreprocessSpec()))
-    assert window.shape == (frames, 224, 224, 3) and window.dtype == np.uint8
-    places = [round((float(np.median(crop)) - 10) / 4) for crop in window]
-    expected = [samples.index(min(samples, key=lambda s: abs(s.moment.t_s - t))) for t in np.linspace(0.2, 0.7, frames)]
-    assert places == pytest.approx(expected, abs=1)
-    assert (places[0], places[-1]) == (6, 21)
-    # Every other frame is held on the first one, once.
-    assert [(first is samples[6].patch, second) for first, second in held] == [
-        (True, samples[place].patch) for place in places[1:]
-    ]
-
-
 def a_bundle(name: str, protocol_id: str = "casme2_5c_tsf") -> Any:
     card = SimpleNamespace(reads_windows=name == "fdp")
     manifest = SimpleNamespace(model=card, protocol_id=protocol_id, calibration=SURE)
@@ -150,11 +149,11 @@ def a_bundle(name: str, protocol_id: str = "casme2_5c_tsf") -> Any:
 
 
 def test_the_command_loads_what_each_bundle_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, str]] = []
+    asked: list[tuple[str, str, int]] = []
 
     def loading(kind: str) -> Any:
-        def load(bundle: Any, backend: str) -> Fake:
-            asked.append((kind, backend))
+        def load(bundle: Any, backend: str, threads: int) -> Fake:
+            asked.append((kind, backend, threads))
             return Fake(0.8, 0.1, 0.1)
 
         return load
@@ -171,6 +170,7 @@ def test_the_command_loads_what_each_bundle_holds(monkeypatch: pytest.MonkeyPatc
         assert isinstance(loaded(a_bundle("fdp")), WindowRecogniser)
         both = loaded(a_bundle("tsfmicro"), a_bundle("fdp"))
         assert isinstance(both, Ensemble) and both.window_frames == 4
-        assert asked == [(kind, "onnxruntime") for kind in ("pairs", "windows", "pairs", "windows")]
+        threads = beside_the_frames()
+        assert asked == [(kind, "onnxruntime", threads) for kind in ("pairs", "windows", "pairs", "windows")]
         with pytest.raises(UsageError, match=r"tsfmicro.tsf \(casme2_5c_tsf\), fdp.tsf \(samm_5c_tsf\) answer under"):
             loaded(a_bundle("tsfmicro"), a_bundle("fdp", "samm_5c_tsf"))

@@ -23,6 +23,17 @@ def fake_logits(onset: UInt8Array, apex: UInt8Array) -> Float32Array:
     return np.asarray(moved @ MATRIX, dtype=np.float32)
 
 
+def fake_window_logits(frames: UInt8Array) -> Float32Array:
+    """The same of the first frame of each window and its last."""
+    return fake_logits(frames[:, 0], frames[:, -1])
+
+
+def fake_images(frames: UInt8Array) -> Float32Array:
+    """(B, 64, 64) as bright as the last frame."""
+    bright = frames[:, -1].mean(axis=(1, 2, 3)) / 255
+    return np.asarray(np.broadcast_to(bright[:, None, None], (len(frames), 64, 64)), dtype=np.float32)
+
+
 def softmax(logits: Float32Array) -> Float32Array:
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
@@ -135,12 +146,15 @@ class FakeContext:
         cuda, trt = self.trt.cuda, self.trt
 
         def work() -> None:
-            onset, apex = (
-                cuda.memory[self.addresses[name]][: np.prod(self.shapes[name])].reshape(self.shapes[name])
-                for name in ("onset", "apex")
-            )
-            logits = trt.compute(onset, apex)
-            for name, values in (("logits", logits), ("probabilities", softmax(logits))):
+            crops = [
+                cuda.memory[self.addresses[name]][: np.prod(shape)].reshape(shape)
+                for name, shape in self.shapes.items()
+            ]
+            logits = trt.compute(*crops)
+            answers = {"logits": logits, "probabilities": softmax(logits)}
+            if "dynamic_image" in self.addresses:
+                answers["dynamic_image"] = fake_images(crops[0])
+            for name, values in answers.items():
                 flat = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
                 cuda.memory[self.addresses[name]][: flat.size] = flat
 
@@ -156,7 +170,7 @@ class FakeTensorRt(types.SimpleNamespace):
     def __init__(self, cuda: FakeCuda, version: str = "1.5.0.114", max_batch: int = 8) -> None:
         super().__init__()
         self.cuda, self.max_batch, self.__version__ = cuda, max_batch, version
-        self.compute: Callable[[UInt8Array, UInt8Array], Float32Array] = fake_logits
+        self.compute: Callable[..., Float32Array] = fake_logits
         self.fails = False
         self.refuses = False
         self.contexts: list[FakeContext] = []

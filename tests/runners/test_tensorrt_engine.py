@@ -10,7 +10,7 @@ import pytest
 from tests.runners.fake_card import CLASSES, FakeCuda, FakeTensorRt, fake_logits, softmax
 from tsfmicro.errors import BackendError
 from tsfmicro.runners import tensorrt_engine
-from tsfmicro.runners.tensorrt_engine import Engine
+from tsfmicro.runners.tensorrt_engine import Engine, pair_layout
 from tsfmicro.values import UInt8Array
 
 SIDE = 8
@@ -29,7 +29,7 @@ def trt(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> FakeTensorRt:
 
 
 def an_engine(cuda: FakeCuda, kind: str = "tensorrt") -> Engine:
-    return Engine(b"plan", kind, SIDE, CLASSES, 8, cuda)  # type: ignore[arg-type]
+    return Engine(b"plan", kind, pair_layout(SIDE, CLASSES), 8, cuda)  # type: ignore[arg-type]
 
 
 def crops(count: int, seed: int) -> UInt8Array:
@@ -108,13 +108,13 @@ def test_an_engine_the_runtime_refuses(cuda: FakeCuda, trt: FakeTensorRt) -> Non
 def test_a_failure_while_running_is_told(cuda: FakeCuda, trt: FakeTensorRt) -> None:
     engine = an_engine(cuda)
     trt.fails = True
-    with pytest.raises(BackendError, match="failed on 1 pairs"):
+    with pytest.raises(BackendError, match="failed on a batch of 1"):
         engine.run(crops(1, 1), crops(1, 2))
 
 
 def test_more_than_the_engine_takes(cuda: FakeCuda, trt: FakeTensorRt) -> None:
     trt.max_batch = 4
-    with pytest.raises(BackendError, match="takes no 8 pairs"):
+    with pytest.raises(BackendError, match="takes no batch of 8"):
         an_engine(cuda).run(crops(8, 1), crops(8, 2))
 
 

@@ -17,16 +17,21 @@ pytest.importorskip("sklearn")
 import torch
 from torch import Tensor, nn
 
+from tests.export.test_windows import sealed
 from tests.factories import astronaut
 from tsfmicro.bundle import default_bundle_path, read_bundle
 from tsfmicro.errors import ContractError, UsageError
 from tsfmicro.export.parity import probe_pairs
 from tsfmicro.models.config import ModelConfig, family
+from tsfmicro.models.fdp.config import FdpConfig
+from tsfmicro.models.fdp.fused import FusedWindow
+from tsfmicro.models.fdp.network import build_fdp
 from tsfmicro.models.fused import FusedRecognizer
 from tsfmicro.models.network import build
 from tsfmicro.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from tsfmicro.runners.parity import probe_windows
 from tsfmicro.training import commands, explain, illustrate
-from tsfmicro.training.explain import embed_tsne, grad_cam, pooled_features
+from tsfmicro.training.explain import embed_tsne, grad_cam, pooled_features, window_features, window_grad_cam
 from tsfmicro.training.pictures import overlay_heat, write_heat_maps, write_scatter
 
 SMALL = [config for config in family() if config.size == "small"]
@@ -127,6 +132,48 @@ def test_every_network_can_be_explained(config: ModelConfig) -> None:
         torch.testing.assert_close(logits, fused(torch.from_numpy(onset), torch.from_numpy(apex))[1])
 
 
+class KnownWindow(nn.Module):
+    """An FDP whose dynamic representation is given; the head is linear in its means."""
+
+    def __init__(self, dynamic: Tensor, weight: Tensor) -> None:
+        super().__init__()
+        self.dynamic, self.weight = dynamic, weight
+
+    def represent(self, windows: Tensor) -> tuple[Tensor, None]:
+        return self.dynamic, None
+
+    def head(self, dynamic: Tensor) -> Tensor:
+        return dynamic.mean(dim=(2, 3)) @ self.weight.T
+
+
+def test_of_a_window_it_is_the_dynamic_representation_that_is_weighed() -> None:
+    dynamic = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    weight = torch.tensor([[1.0, -2.0, 0.5], [0.0, 1.0, 1.0]])
+    network: Any = KnownWindow(dynamic, weight)
+    fused = FusedWindow(network, IMAGENET_MEAN, IMAGENET_STD).eval()
+    windows = np.zeros((2, 4, 224, 224, 3), np.uint8)
+    heat = window_grad_cam(fused, windows, np.array([0, 1]))
+    by_hand = (dynamic * weight[:, :, None, None]).sum(dim=1).clamp(min=0)
+    large = nn.functional.interpolate(by_hand[:, None], size=(224, 224), mode="bicubic")[:, 0].clamp(min=0)
+    np.testing.assert_allclose(heat, (large / large.amax(dim=(1, 2), keepdim=True)).numpy(), atol=1e-5)
+
+
+def test_fdp_can_be_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    config = FdpConfig(size="small", frames=3)
+    fused = FusedWindow(build_fdp(config), IMAGENET_MEAN, IMAGENET_STD).eval()
+    windows = probe_windows(3, config.frames, seed=3)
+    heat = window_grad_cam(fused, windows)
+    assert heat.shape == (3, 224, 224) and np.isfinite(heat).all() and heat.min() >= 0 and heat.max() <= 1
+    assert all(parameter.grad is None for parameter in fused.parameters())
+    monkeypatch.setattr(explain, "_BATCH", 2)
+    features = window_features(fused, windows)
+    assert features.shape == (3, config.head_width)
+    with torch.no_grad():
+        logits = fused.network.head.classify(torch.from_numpy(features))
+        torch.testing.assert_close(logits, fused(torch.from_numpy(windows))[1], rtol=1e-4, atol=1e-5)
+
+
 def test_features_come_in_order_over_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     fused = FusedRecognizer(build(ModelConfig(size="small", fusion="spatial")), IMAGENET_MEAN, IMAGENET_STD).eval()
     onset, apex = probe_pairs(5, seed=3)
@@ -187,8 +234,15 @@ def test_pictures_of_the_wrong_things_are_refused(tmp_path: Path) -> None:
         write_scatter(tmp_path / "file" / "x.png", np.zeros((1, 2), np.float32), ["a"], ["a"], "")
 
 
+@pytest.fixture(scope="module", params=["tsfmicro", "fdp"])
+def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if request.param == "tsfmicro":
+        return default_bundle_path()
+    return sealed(tmp_path_factory.mktemp("fdp") / "fdp.tsf", FdpConfig(size="small", frames=3)).path
+
+
 def test_explain_pictures_a_bundle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told: dict[str, Any] = {}
     for name in ("write_heat_maps", "write_scatter"):
@@ -200,7 +254,6 @@ def test_explain_pictures_a_bundle(
 
         monkeypatch.setattr(illustrate, name, spy)
     monkeypatch.setattr(commands, "astronaut", lambda: dataclasses.replace(astronaut(), name="ada"))
-    bundle = default_bundle_path()
     commands.app(["explain", str(bundle), "--pairs", "12", "--out", str(tmp_path / "p")], standalone_mode=False)
     assert sorted(path.name for path in (tmp_path / "p").iterdir()) == ["features.png", "heat_maps.png"]
     assert "heat_maps.png" in capsys.readouterr().out

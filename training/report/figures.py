@@ -71,7 +71,9 @@ def tsne_figure(points: AnyArray, labels: Sequence[str], classes: Sequence[str],
     return _png(scatter_figure(embed_tsne(points.astype(np.float32)), labels, classes, f"t-SNE of {title}"))
 
 
-def cam_figure(names: Sequence[str], onset: UInt8Array, apex: UInt8Array, heats: Float32Array) -> bytes:
+def cam_figure(
+    names: Sequence[str], onset: UInt8Array, apex: UInt8Array, heats: Float32Array, second_title: str = "apex"
+) -> bytes:
     """Onset, apex, and the evidence for the class over the onset, one class a row.
 
     Args:
@@ -79,11 +81,12 @@ def cam_figure(names: Sequence[str], onset: UInt8Array, apex: UInt8Array, heats:
         onset: (N, S, S, 3) uint8 RGB.
         apex: likewise.
         heats: (N, S, S) in 0..1.
+        second_title: where the second picture is no apex.
     """
     figure = Figure(figsize=(6.6, 2.3 * len(names)), layout="constrained")
     panels: Any = figure.subplots(len(names), 3, squeeze=False)
     for row, name, first, second, heat in zip(panels, names, onset, apex, heats, strict=True):
-        pictures = {f"{name}: onset": first, "apex": second, "Grad-CAM": overlay_heat(first, heat)}
+        pictures = {f"{name}: onset": first, second_title: second, "Grad-CAM": overlay_heat(first, heat)}
         for axes, (title, picture) in zip(row, pictures.items(), strict=True):
             axes.imshow(picture)
             axes.set_title(title, fontsize=9)

@@ -10,7 +10,8 @@ import numpy as np
 from tsfmicro.bundle import Bundle
 from tsfmicro.errors import UsageError
 from tsfmicro.runners.torch_runner import load_fused
-from tsfmicro.training.explain import MIN_SAMPLES, grad_cam, pooled_features
+from tsfmicro.runners.torch_window import load_fused_window
+from tsfmicro.training.explain import MIN_SAMPLES, grad_cam, pooled_features, window_features, window_grad_cam
 from tsfmicro.training.loso.cross import answers
 from tsfmicro.training.loso.deploy import out_of_fold, read_run
 from tsfmicro.training.loso.fold import FoldResult
@@ -70,21 +71,26 @@ def _inside(bundle: Bundle, samples: Samples) -> list[FigureOnPage]:
         raise UsageError(
             f"{bundle.path} answers with {manifest.labels}, the run with {samples.classes}; name its own bundle"
         )
+    labels, crops = samples.labels.tolist(), samples.crops.numpy()
+    numbers = list(range(len(samples.classes)))
+    places = [labels.index(number) for number in numbers]  # the first of each class
     if manifest.model.reads_windows:
-        raise UsageError(f"{bundle.path} looks at windows, which have no Grad-CAM here; leave --bundle out")
-    fused, labels = load_fused(bundle), samples.labels.tolist()
+        window = load_fused_window(bundle)
+        heats = window_grad_cam(window, crops[places], np.array(numbers))
+        features = window_features(window, crops)
+    else:
+        fused = load_fused(bundle)
+        heats = grad_cam(fused, crops[places, 0], crops[places, 1], np.array(numbers))
+        features = pooled_features(fused, crops[:, 0], crops[:, 1])
     whose = f"of {manifest.name}, which has seen these people"
     figures = []
     if len(samples) >= MIN_SAMPLES:
-        features = pooled_features(fused, samples.crops[:, 0].numpy(), samples.crops[:, 1].numpy())
         truth = [samples.classes[label] for label in labels]
         figures.append(
             FigureOnPage(
                 f"Pooled features {whose}", tsne_figure(features, truth, samples.classes, f"{manifest.name}'s features")
             )
         )
-    numbers = list(range(len(samples.classes)))
-    places = [labels.index(number) for number in numbers]  # the first of each class
-    onset, apex = (samples.crops[places, which].numpy() for which in (0, 1))
-    heats = grad_cam(fused, onset, apex, np.array(numbers))
-    return [*figures, FigureOnPage(f"Grad-CAM {whose}", cam_figure(samples.classes, onset, apex, heats))]
+    beside, title = (crops.shape[1] // 2, "middle") if manifest.model.reads_windows else (1, "apex")
+    shown = cam_figure(samples.classes, crops[places, 0], crops[places, beside], heats, title)
+    return [*figures, FigureOnPage(f"Grad-CAM {whose}", shown)]

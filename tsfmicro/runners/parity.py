@@ -156,6 +156,22 @@ def probe_pairs(count: int, seed: int) -> tuple[UInt8Array, UInt8Array]:
     return onsets, apexes
 
 
+def probe_windows(count: int, frames: int, seed: int) -> UInt8Array:
+    """Windows whose frames go from the onset of a probe pair to its apex and back.
+
+    Returns:
+        (count, frames, 224, 224, 3) uint8 RGB.
+
+    Raises:
+        ContractError: when ``count`` is not positive.
+    """
+    onset, apex = (pictures.astype(np.float32) for pictures in probe_pairs(count, seed))
+    course = np.sin(np.linspace(0.0, np.pi, frames)).astype(np.float32)
+    windows = np.stack([onset + share * (apex - onset) for share in course], axis=1)
+    found: UInt8Array = np.clip(np.rint(windows), 0, 255).astype(np.uint8)
+    return found
+
+
 def _softmax(logits: Float64Array) -> Float64Array:
     """(B, C) -> (B, C)."""
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import enum
 
-FLOAT32_LAYERS = frozenset({"head.classify"})
-"""Matrix layers that stay float32 in a float16 graph: the classifier, as everything after it."""
+FLOAT32_LAYERS = frozenset({"head.classify", "image.draw", "frames.project", "frames.detail"})
+"""Matrix layers that stay float32 in a float16 graph: the classifier, as everything after it, and of FDP the last layer
+of the dynamic image and the two that make a frame's features (see ``export.window_half``)."""
+FLOAT32_PARTS = ("prepare.", "order.")
+"""Beginnings of the names of further ones, all of FDP: the preparation of the crops, what ranks and pools frames."""
 
 
 class Precision(enum.StrEnum):

@@ -8,8 +8,9 @@ was given another shape. TensorRT-RTX captures its graph itself.
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from tsfmicro.bundle import Bundle
 from tsfmicro.errors import BackendError
+from tsfmicro.models.fdp.config import WINDOW_PX
 from tsfmicro.runners.cuda import Cuda
 from tsfmicro.values import Float32Array, UInt8Array
 
@@ -29,8 +32,38 @@ MODULES: Mapping[str, str] = {
 """Python module that runs an engine of each kind."""
 EXTRAS: Mapping[str, str] = {"tensorrt": "tensorrt", "torch-tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
 """Extra of this project that brings it."""
-INPUT_NAMES, OUTPUT_NAMES = ("onset", "apex"), ("probabilities", "logits")
 _WARM_UPS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLayout:
+    """Names and shapes, without the batch, of what goes into an engine and what comes out."""
+
+    inputs: Mapping[str, tuple[int, ...]]
+    """uint8."""
+    outputs: Mapping[str, tuple[int, ...]]
+    """float32."""
+
+
+def pair_layout(side_px: int, classes: int) -> EngineLayout:
+    """Onset and apex in, probabilities and logits out."""
+    crop = (side_px, side_px, 3)
+    return EngineLayout({"onset": crop, "apex": crop}, {"probabilities": (classes,), "logits": (classes,)})
+
+
+def layout_of(bundle: Bundle) -> EngineLayout:
+    """What the engines of a bundle take and give.
+
+    Raises:
+        ContractError: if the manifest does not describe a network of this version.
+    """
+    manifest = bundle.manifest
+    pairs = pair_layout(manifest.preprocess.align.size_px, len(manifest.labels))
+    if not manifest.model.reads_windows:
+        return pairs
+    config = manifest.model.window_config()
+    image = {"dynamic_image": (WINDOW_PX, WINDOW_PX)} if config.dynamic_image == "constructed" else {}
+    return EngineLayout({"frames": (config.frames, *pairs.inputs["onset"])}, {**pairs.outputs, **image})
 
 
 def runtime_module(kind: str) -> Any:
@@ -65,14 +98,13 @@ class _Lane:
 class Engine:
     """A deserialised engine. :meth:`run` may be called from several threads at once."""
 
-    def __init__(self, plan: bytes, kind: str, side_px: int, classes: int, max_batch: int, cuda: Cuda) -> None:
+    def __init__(self, plan: bytes, kind: str, layout: EngineLayout, max_batch: int, cuda: Cuda) -> None:
         """Deserialise. Executes what is in ``plan``: verify where it comes from first.
 
         Args:
             plan: of an engine of this very kind and version.
             kind: one of :data:`MODULES`.
-            side_px: of the crops.
-            classes: columns of the output.
+            layout: what goes in and what comes out.
             max_batch: largest batch of its profile.
             cuda: the card; belongs to the engine from now on.
 
@@ -81,7 +113,7 @@ class Engine:
         """
         trt = runtime_module(kind)
         self._trt, self._cuda, self._is_rtx = trt, cuda, kind == "tensorrt-rtx"
-        self._max_batch, self._side_px, self._classes = max_batch, side_px, classes
+        self._max_batch, self._layout = max_batch, layout
         self._logger: Any = trt.Logger(trt.Logger.ERROR)
         runtime: Any = trt.Runtime(self._logger)
         engine: Any = runtime.deserialize_cuda_engine(plan)
@@ -95,8 +127,8 @@ class Engine:
         self._lock = threading.Lock()
         self._closed = False
 
-    def run(self, onset: UInt8Array, apex: UInt8Array) -> tuple[Float32Array, Float32Array]:
-        """Probabilities and logits, (B, C) float32 each, of (B, S, S, 3) uint8 crops; any B of 1 or more.
+    def run(self, *crops: UInt8Array) -> tuple[Float32Array, ...]:
+        """The outputs of the layout, (B, ...) float32 each, of its inputs, (B, ...) uint8; any B of 1 or more.
 
         Raises:
             BackendError: if the card or the engine fails, or it is closed.
@@ -104,11 +136,10 @@ class Engine:
         if self._closed:
             raise BackendError("the engine is closed")
         parts = [
-            self._run_part(onset[start : start + self._max_batch], apex[start : start + self._max_batch])
-            for start in range(0, len(onset), self._max_batch)
+            self._run_part([array[start : start + self._max_batch] for array in crops])
+            for start in range(0, len(crops[0]), self._max_batch)
         ]
-        probabilities, logits = (np.concatenate(outputs) for outputs in zip(*parts, strict=True))
-        return probabilities, logits
+        return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
 
     def close(self) -> None:
         """Free everything on the card. No thread may be in :meth:`run`. Closing twice is harmless."""
@@ -150,8 +181,8 @@ class Engine:
             context = engine.create_execution_context()
         if context is None:
             raise BackendError("the engine gives no execution context; is the card's memory full?")
-        sizes = dict.fromkeys(INPUT_NAMES, batch * self._side_px**2 * 3)
-        sizes |= dict.fromkeys(OUTPUT_NAMES, batch * self._classes * 4)
+        sizes = {name: batch * math.prod(shape) for name, shape in self._layout.inputs.items()}
+        sizes |= {name: 4 * batch * math.prod(shape) for name, shape in self._layout.outputs.items()}
         lane = _Lane(
             batch,
             context,
@@ -161,9 +192,9 @@ class Engine:
         )
         for name, address in lane.device.items():
             context.set_tensor_address(name, address)
-        for name in INPUT_NAMES:
-            if not context.set_input_shape(name, (batch, self._side_px, self._side_px, 3)):
-                raise BackendError(f"the engine takes no {batch} pairs at once, though its sidecar says so")
+        for name, shape in self._layout.inputs.items():
+            if not context.set_input_shape(name, (batch, *shape)):
+                raise BackendError(f"the engine takes no batch of {batch}, though its sidecar says so")
         for _ in range(_WARM_UPS):
             self._enqueue(lane)
         self._cuda.wait(lane.stream)
@@ -183,22 +214,24 @@ class Engine:
         lane.graph = self._cuda.end_capture(lane.stream)
 
     def _enqueue(self, lane: _Lane) -> None:
-        for name in INPUT_NAMES:
+        for name in self._layout.inputs:
             self._cuda.upload(lane.device[name], lane.host[name], lane.stream)
         context = lane.context
         if not context.execute_async_v3(lane.stream):
-            raise BackendError(f"the engine failed on {lane.batch} pairs; see its message above")
-        for name in OUTPUT_NAMES:
+            raise BackendError(f"the engine failed on a batch of {lane.batch}; see its message above")
+        for name in self._layout.outputs:
             self._cuda.download(lane.host[name], lane.device[name], lane.stream)
 
-    def _run_part(self, onset: UInt8Array, apex: UInt8Array) -> tuple[Float32Array, Float32Array]:
-        lane = self._lane(len(onset))
-        for name, crops in zip(INPUT_NAMES, (onset, apex), strict=True):
-            lane.host[name].reshape(crops.shape)[...] = crops
+    def _run_part(self, crops: Sequence[UInt8Array]) -> list[Float32Array]:
+        lane = self._lane(len(crops[0]))
+        for name, array in zip(self._layout.inputs, crops, strict=True):
+            lane.host[name].reshape(array.shape)[...] = array
         if lane.graph is None:
             self._enqueue(lane)
         else:
             self._cuda.launch(lane.graph, lane.stream)
         self._cuda.wait(lane.stream)
-        found = [lane.host[n].view(np.float32).reshape(lane.batch, self._classes).copy() for n in OUTPUT_NAMES]
-        return found[0], found[1]
+        return [
+            lane.host[name].view(np.float32).reshape(lane.batch, *shape).copy()
+            for name, shape in self._layout.outputs.items()
+        ]

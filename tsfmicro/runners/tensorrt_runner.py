@@ -8,27 +8,78 @@ what the float32 graph computes in ONNX Runtime.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+from dataclasses import dataclass
 
 from tsfmicro.bundle import Bundle
+from tsfmicro.closing import Closing
 from tsfmicro.errors import BackendError, ContractError, ParityError
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.runners.contract import RunnerOutput, require_crops
 from tsfmicro.runners.cuda import Card, Cuda
 from tsfmicro.runners.engine_card import EngineCard, engine_file, engines_of, read_card, rebuild_command
-from tsfmicro.runners.parity import Tolerance, compare, probe_pairs
+from tsfmicro.runners.parity import Parity, Tolerance, compare, probe_pairs
 from tsfmicro.runners.precision import Precision
-from tsfmicro.runners.tensorrt_engine import MODULES, Engine, runtime_module
+from tsfmicro.runners.tensorrt_engine import MODULES, Engine, layout_of, runtime_module
 from tsfmicro.values import Float32Array, UInt8Array
 
-_PROBE_PAIRS, _PROBE_SEED = 8, 7
+PROBES, PROBE_SEED = 8, 7
 
 Reference = Callable[[UInt8Array, UInt8Array], Float32Array]
 """Crops in, logits out: what an engine is compared with."""
 
 
-class TensorRtRunner:
+@dataclass(frozen=True, slots=True, eq=False)
+class CheckedEngine:
+    """An engine that may be used."""
+
+    engine: Engine
+    precision: str
+    device: str
+    """Name of the card."""
+
+
+def open_engine(bundle: Bundle, kind: str, gap: Callable[[Engine], Parity]) -> CheckedEngine:
+    """Check and load the engine of a bundle.
+
+    Args:
+        bundle: verified.
+        kind: ``"tensorrt"``, ``"tensorrt-rtx"`` or ``"torch-tensorrt"``.
+        gap: how far the engine is from the float32 graph; asked only where it was not proved on a card like this one.
+
+    Raises:
+        BackendError: if there is no such engine or it cannot run here, with the command that builds it.
+        BundleError: if its sidecar is missing or cannot be read.
+        ParityError: if it does not compute what the graph computes.
+    """
+    name = usable_engine(bundle, kind)
+    card = read_card(bundle, name)
+    cuda = Cuda()
+    try:
+        here = cuda.card()
+        require_card(bundle, card, here)
+        engine = Engine(bundle.read(name), kind, layout_of(bundle), card.batch_profile[2], cuda)
+    except BaseException:
+        cuda.close()
+        raise
+    if not card.is_proven_on(here.name, card.runtime_version):
+        try:
+            _require_near(bundle, card, here, gap(engine))
+        except BaseException:
+            engine.close()
+            raise
+    return CheckedEngine(engine, card.precision_actual, here.name)
+
+
+def _require_near(bundle: Bundle, card: EngineCard, here: Card, parity: Parity) -> None:
+    if not parity.within(Tolerance.of(Precision(card.precision_actual))):
+        again = rebuild_command(bundle, card.kind, Precision(card.precision_requested))
+        raise ParityError(
+            f"the engine does not compute what the network computes on this {here.name}: {parity}. It is not "
+            f"used; type `{again}` on this machine, or --backend onnxruntime"
+        )
+
+
+class TensorRtRunner(Closing):
     """Runs an engine of kind ``backend``. :meth:`infer` may be called from several threads at once."""
 
     def __init__(self, bundle: Bundle, kind: str, reference: Reference) -> None:
@@ -44,29 +95,17 @@ class TensorRtRunner:
             BundleError: if its sidecar is missing or cannot be read.
             ParityError: if it does not compute what the reference computes.
         """
-        name = usable_engine(bundle, kind)
-        card = read_card(bundle, name)
-        self.backend, self.precision = kind, card.precision_actual
+
+        def gap(engine: Engine) -> Parity:
+            onset, apex = probe_pairs(PROBES, PROBE_SEED)
+            logits = engine.run(onset, apex)[1]
+            return compare(reference(onset, apex), logits, bundle.manifest.calibration.min_probability)
+
+        checked = open_engine(bundle, kind, gap)
+        self.backend, self.precision, self.device = kind, checked.precision, checked.device
         self.labels: tuple[str, ...] = bundle.manifest.labels
         self.preprocess: PreprocessSpec = bundle.manifest.preprocess
-        cuda = Cuda()
-        try:
-            here = cuda.card()
-            require_card(bundle, card, here)
-            self.device = here.name
-            side_px = self.preprocess.align.size_px
-            self._engine: Engine = Engine(
-                bundle.read(name), kind, side_px, len(self.labels), card.batch_profile[2], cuda
-            )
-        except BaseException:
-            cuda.close()
-            raise
-        if not card.is_proven_on(here.name, card.runtime_version):
-            try:
-                self._prove(bundle, card, reference)
-            except BaseException:
-                self._engine.close()
-                raise
+        self._engine: Engine = checked.engine
         self._closed = False
 
     def __repr__(self) -> str:
@@ -92,25 +131,6 @@ class TensorRtRunner:
         """Free the card. Closing twice is harmless."""
         self._closed = True
         self._engine.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _prove(self, bundle: Bundle, card: EngineCard, reference: Reference) -> None:
-        onset, apex = probe_pairs(_PROBE_PAIRS, _PROBE_SEED)
-        _, logits = self._engine.run(onset, apex)
-        parity = compare(reference(onset, apex), logits, bundle.manifest.calibration.min_probability)
-        if not parity.within(Tolerance.of(Precision(card.precision_actual))):
-            again = rebuild_command(bundle, card.kind, Precision(card.precision_requested))
-            raise ParityError(
-                f"the engine does not compute what the network computes on this {self.device}: {parity}. It is not "
-                f"used; type `{again}` on this machine, or --backend onnxruntime"
-            )
 
 
 def usable_engine(bundle: Bundle, kind: str) -> str:

@@ -6,20 +6,21 @@ Beside the runners of pairs, not among them: what goes in differs, and so does w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 
 from tsfmicro.bundle import Bundle
-from tsfmicro.errors import BackendError, BundleError, ContractError, UsageError
+from tsfmicro.errors import BundleError, ContractError, UsageError
 from tsfmicro.models.fdp.config import WINDOW_PX
 from tsfmicro.preprocess import PreprocessSpec
-from tsfmicro.runners.contract import RunnerOutput
+from tsfmicro.runners.choice import choose
+from tsfmicro.runners.contract import LoadedBundle, RunnerOutput
+from tsfmicro.runners.missing import not_installed
 from tsfmicro.runners.threads import thread_count
 from tsfmicro.values import Float32Array, UInt8Array, require_array
 
-WINDOW_BACKENDS = ("auto", "onnxruntime", "torch")
+WINDOW_BACKENDS = ("auto", "onnxruntime", "torch", "tensorrt", "tensorrt-rtx")
 """Every name :func:`load_window` knows."""
 
 
@@ -43,24 +44,8 @@ class WindowOutput:
                 raise ContractError("WindowOutput.dynamic_images hold NaN or infinity; the weights are broken")
 
 
-class WindowRunner(Protocol):
+class WindowRunner(LoadedBundle, Protocol):
     """A loaded recogniser of windows. Leave the ``with`` block, or call :meth:`close`, to free what it holds."""
-
-    @property
-    def backend(self) -> str:
-        """Runtime that was chosen, as accepted by ``load_window``; never ``"auto"``."""
-
-    @property
-    def device(self) -> str:
-        """What it computes on: ``"cpu"`` in this version."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names in the order of the columns of the output."""
-
-    @property
-    def preprocess(self) -> PreprocessSpec:
-        """How crops must be made: the only place a caller gets a spec from."""
 
     @property
     def frames(self) -> int:
@@ -76,15 +61,6 @@ class WindowRunner(Protocol):
         Raises:
             ContractError: on anything else, or after :meth:`close`.
         """
-
-    def close(self) -> None:
-        """Free the model. Closing twice is harmless."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 def require_windows(windows: UInt8Array, frames: int, preprocess: PreprocessSpec) -> None:
@@ -104,24 +80,27 @@ def load_window(bundle: Bundle, backend: str = "auto", threads: int | None = Non
 
     Args:
         bundle: from ``read_bundle``.
-        backend: one of :data:`WINDOW_BACKENDS`; ``"auto"`` is ``"onnxruntime"``. A backend that is named is used or
+        backend: one of :data:`WINDOW_BACKENDS`; ``"auto"`` is what ``choose`` says. A backend that is named is used or
             refused, never replaced.
         threads: CPU threads for one window. By default the physical cores, four at most; torch keeps the count the
             process has.
 
     Raises:
         UsageError: if the backend is not known or ``threads`` is below 1.
-        BackendError: if the backend is not installed.
+        BackendError: if the backend cannot be used here.
         BundleError: if the bundle holds no FDP, or lacks what the backend loads.
+        ParityError: if an engine does not compute on this card what the network computes.
     """
     count = thread_count(threads)
     if not bundle.manifest.model.reads_windows:
         raise BundleError(f"{bundle.path} holds {bundle.manifest.model.name}, which takes onset and apex, no windows")
-    match backend:
-        case "auto" | "onnxruntime":
+    match choose(bundle).backend if backend == "auto" else backend:
+        case "onnxruntime":
             return _onnxruntime(bundle, count)
         case "torch":
             return _torch(bundle, threads)
+        case "tensorrt" | "tensorrt-rtx" as kind:
+            return _engine(bundle, kind, count)
     raise UsageError(f"backend {backend!r} does not run FDP; type one of {', '.join(WINDOW_BACKENDS)}")
 
 
@@ -129,17 +108,23 @@ def _onnxruntime(bundle: Bundle, threads: int) -> WindowRunner:
     try:
         from tsfmicro.runners.onnxruntime_window import OnnxRuntimeWindowRunner
     except ModuleNotFoundError as error:
-        if error.name != "onnxruntime":
-            raise
-        raise BackendError("backend onnxruntime is not installed; type `pip install onnxruntime`") from error
+        raise not_installed(error, "onnxruntime", "onnxruntime", "onnxruntime") from error
     return OnnxRuntimeWindowRunner(bundle, threads)
+
+
+def _engine(bundle: Bundle, kind: str, threads: int) -> WindowRunner:
+    from tsfmicro.runners.tensorrt_window import TensorRtWindowRunner
+
+    def reference_logits(windows: UInt8Array) -> Float32Array:
+        with _onnxruntime(bundle, threads) as reference:
+            return reference.infer(windows).answers.logits
+
+    return TensorRtWindowRunner(bundle, kind, reference_logits)
 
 
 def _torch(bundle: Bundle, threads: int | None) -> WindowRunner:
     try:
         from tsfmicro.runners.torch_window import TorchWindowRunner
     except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise BackendError("backend torch is not installed; type `pip install 'tsfmicro[train]'`") from error
+        raise not_installed(error, "torch", "torch", "'tsfmicro[train]'") from error
     return TorchWindowRunner(bundle, threads)
