@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def test_training_alternates_the_two() -> None:
 def test_the_ceiling_is_the_speed_of_square_products(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "_CEILING_SIDES", (64, 96))
     ticks = iter(float(n) for n in range(100))  # every product takes one second
-    monkeypatch.setattr("time.process_time", lambda: next(ticks))
+    monkeypatch.setattr(time, "process_time", lambda: next(ticks))
     rows = networks.run_ceiling(rounds=3, threads=1)
     assert [row["what"] for row in rows] == ["matrix products of side 64", "matrix products of side 96"]
     assert [row["samples"]["gmacs_per_cpu_s"] for row in rows] == [[round(n**3 / 1e9, 5)] * 3 for n in (64, 96)]
