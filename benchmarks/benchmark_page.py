@@ -124,8 +124,10 @@ def _setting(value: Any) -> str:
 
 def _stage_rows(rows: list[Row]) -> list[str]:
     """The stages of the whole path, one a line."""
-    stages = [{"stage": name, **stage} for row in rows for name, stage in row.get("stages", {}).items()]
-    return _table([("stage", "stage"), ("times", "count"), *_MS_OF_STAGES])(stages)
+    stages = [
+        {"what": row["what"], "stage": name, **stage} for row in rows for name, stage in row.get("stages", {}).items()
+    ]
+    return _table([("path", "what"), ("stage", "stage"), ("times", "count"), *_MS_OF_STAGES])(stages)
 
 
 def _held(rows: list[Row]) -> list[str]:
@@ -172,7 +174,15 @@ _MS_OF_STAGES = [("p50, ms", "p50_ms"), ("p95, ms", "p95_ms"), ("p99, ms", "p99_
 _FRAMES = [("captured", "captured"), ("dropped", "dropped")]
 _SECTIONS: dict[str, list[Callable[[list[Row]], list[str]]]] = {
     "stages": [
-        _table([("what", "what"), ("median, ms a frame", "median_ms_per_frame"), ("ratio", "median")]),
+        _table(
+            [
+                ("what", "what"),
+                ("median, ms a frame", "median_ms_per_frame"),
+                ("processor, ms a frame", "processor_ms_per_frame"),
+                ("frames/s", "frames_per_s"),
+                ("ratio", "median"),
+            ]
+        ),
         _stage_rows,
     ],
     "live": [

@@ -147,6 +147,17 @@ def step(
     finish(json_file, "step", rows, settings, objectives)
 
 
+@app.command(epilog="Example:\n\n    tsf-bench ceiling --json benchmarks/results/ceiling.json")
+def ceiling(
+    rounds: Annotated[int, typer.Option(help="Products to time of each side.", min=1)] = 15,
+    threads: Annotated[int, typer.Option(help="CPU threads of torch.", min=1)] = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+) -> None:
+    """Time square matrix products: no training step has its multiply-adds faster than that."""
+    rows = _networks().run_ceiling(rounds, threads)
+    finish(json_file, "ceiling", rows, {"rounds": rounds, "threads": threads}, [])
+
+
 @app.command(
     epilog="Example:\n\n    tsf-bench recognisers runs/fdp runs/tsfmicro runs/mmnet --json results.json\n\n"
     "The runs come from tsf-train loso on the same clips."

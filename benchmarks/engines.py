@@ -30,7 +30,7 @@ from tsfmicro.bundle import (
     round_to_half,
     write_bundle,
 )
-from tsfmicro.errors import UsageError
+from tsfmicro.errors import BackendError, UsageError
 from tsfmicro.export.products import export_bundle
 from tsfmicro.labels import protocol
 from tsfmicro.models.config import ModelConfig
@@ -123,21 +123,21 @@ def run_engines(
 
     Returns:
         A row for each backend and batch, then one for each batch with the median ratios to torch eager by name, for
-        objectives; last the ceilings of the processor.
+        objectives; a row with ``status`` and ``why`` for each backend that cannot be used here; last the processor's
+        ceilings.
 
     Raises:
         UsageError: if a backend is not known.
-        BackendError: if one cannot be used here.
     """
     unknown = sorted(set(backends) - set(BACKENDS))
     if unknown:
         raise UsageError(f"backends {', '.join(unknown)} are not known; expected some of {', '.join(BACKENDS)}")
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
-        contenders = _contenders(stack, bundle, backends, threads)
+        contenders = _contenders(stack, bundle, backends, threads, rows)
         for config in beside:
             other = stack.enter_context(bundle_of(config))
-            contenders += _contenders(stack, other, ["onnxruntime"], threads, f"{config.model}_")
+            contenders += _contenders(stack, other, ["onnxruntime"], threads, rows, f"{config.model}_")
         torch.set_num_threads(threads)
         ceilings = measure_ceilings()
         timed: dict[int, list[Contender]] = {}
@@ -154,12 +154,15 @@ def run_engines(
 
 
 def _contenders(
-    stack: ExitStack, bundle: Bundle, backends: list[str], threads: int, prefix: str = ""
+    stack: ExitStack, bundle: Bundle, backends: list[str], threads: int, rows: list[dict[str, Any]], prefix: str = ""
 ) -> list[Contender]:
-    """One network in torch eager, which comes first, and in the backends."""
+    """One network in torch eager, which comes first, and in the backends; ``rows`` gets those that cannot be used."""
     named = {REFERENCE: load(bundle, REFERENCE, threads)}
     for backend in backends:
-        named |= {} if backend == REFERENCE else _runners(bundle, backend, threads)
+        try:
+            named |= {} if backend == REFERENCE else _runners(bundle, backend, threads)
+        except BackendError as error:  # a contender that is left out must say why
+            rows.append({"what": prefix + backend, "status": "not run", "why": str(error)})
     for runner in named.values():
         stack.enter_context(runner)
     cost, distances = summarise(bundle.manifest.model.config()), _distances(named)

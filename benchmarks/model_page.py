@@ -8,6 +8,8 @@ from typing import Any
 from tsfmicro.benchmarks.figures import read_result
 
 _PAPER = (("casme2_5c", "CASME II 5"), ("casme2_3c", "CASME II 3"), ("samm_5c", "SAMM 5"), ("samm_3c", "SAMM 3"))
+_FORWARDS_A_STEP = 3
+"""Forward, and the two products that each product has in the backward pass."""
 _TRAININGS = ("step_base.json", "step_small.json")
 
 
@@ -15,7 +17,7 @@ def model_figures(results: Path) -> str:
     """Markdown of what the family costs and of how long a training step takes.
 
     Args:
-        results: folder with ``models.json``, ``step_base.json`` and ``step_small.json``.
+        results: folder with ``models.json``, ``step_base.json``, ``step_small.json`` and ``ceiling.json``.
 
     Raises:
         UsageError: a result is missing or not of schema ``tsf.bench/1``.
@@ -41,6 +43,8 @@ def model_figures(results: Path) -> str:
         "| size | batch | naive, s (processor) | network, s (processor) | ratio by pairs | processor ratio | rounds |",
         "|---|---|---|---|---|---|---|",
         *(_training_row(result) for result in trainings),
+        "",
+        _bound(read_result(results / "ceiling.json"), models, trainings),
     ]
     return "\n".join(lines)
 
@@ -61,6 +65,29 @@ def _training_row(result: dict[str, Any]) -> str:
         f"| {settings['size']} | {settings['batch']} | {' | '.join(seconds)} | "
         f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f}) | {ratio['median_cpu']:.2f} | "
         f"{ratio['rounds']} |"
+    )
+
+
+def _bound(ceiling: dict[str, Any], models: dict[str, Any], trainings: list[dict[str, Any]]) -> str:
+    """What no step can fall below: its multiply-adds at the speed of the fastest square product."""
+    best = max(ceiling["rows"], key=lambda row: float(row["best_gmacs_per_cpu_s"]))
+    speed = best["best_gmacs_per_cpu_s"]
+    gmacs = {
+        row["size"]: row["gmacs"] for row in models["rows"] if (row["model"], row["fusion"]) == ("tsfmicro", "late")
+    }
+    parts = []
+    for result in trainings:
+        settings = result["settings"]
+        work = _FORWARDS_A_STEP * settings["batch"] * gmacs[settings["size"]]
+        naive = result["rows"][0]["median_cpu_s"]
+        parts.append(
+            f"`{settings['size']}`: {work:.1f} G multiply-adds, {work / speed:.2f} s, "
+            f"{work / speed / naive:.2f} of the naive step"
+        )
+    return (
+        f"The bound: a step multiplies what three forward passes do, and the best of {ceiling['settings']['rounds']} "
+        f"{best['what']} ran at {speed:.1f} G multiply-adds a processor second. Were everything else free, the step "
+        f"would take: {'; '.join(parts)}."
     )
 
 

@@ -19,6 +19,7 @@ from tsfmicro.models.network import build
 from tsfmicro.training.summary import time_family
 
 _DIVISORS = {"base": 1, "small": 4}
+_CEILING_SIDES = (512, 1024)
 
 
 def run_models(rounds: int, threads: int) -> list[dict[str, Any]]:
@@ -88,6 +89,31 @@ def run_step(size: str, batch: int, rounds: int, threads: int) -> list[dict[str,
             "samples": {"ratio": _rounded(ratios), "cpu_ratio": _rounded(cpu_ratios)},
         },
     ]
+
+
+def run_ceiling(rounds: int, threads: int) -> list[dict[str, Any]]:
+    """How fast this machine multiplies square float32 matrices, the kernel that comes nearest to its peak.
+
+    Returns:
+        One row a side. Processor time counts what other work on the machine does not take.
+    """
+    torch.set_num_threads(threads)
+    rows: list[dict[str, Any]] = []
+    for side in _CEILING_SIDES:
+        left, right = torch.randn(2, side, side)
+        speeds = []
+        for _ in range(rounds + 1):
+            cpu_s = time.process_time()
+            torch.mm(left, right)
+            speeds.append(side**3 / (time.process_time() - cpu_s) / 1e9)
+        del speeds[0]
+        rows.append({
+            "what": f"matrix products of side {side}",
+            "best_gmacs_per_cpu_s": round(max(speeds), 2),
+            "median_gmacs_per_cpu_s": round(median(speeds), 2),
+            "samples": {"gmacs_per_cpu_s": _rounded(speeds)},
+        })  # fmt: skip
+    return rows
 
 
 def _rounded(values: list[float]) -> list[float]:

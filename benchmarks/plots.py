@@ -100,7 +100,9 @@ def draw_stages(result: dict[str, Any]) -> Figure:
     A stage that does not run in every frame counts by how often it runs. Medians are what the result holds of each
     stage, so that a stack need not reach the whole path's median, which is drawn as a line.
     """
-    alone, path, _ = result["rows"]
+    rows = {row["what"]: row for row in result["rows"]}
+    alone = rows["landmark model alone"]
+    path = rows.get("decode to spotter, one thread", rows["decode to spotter"])
     stages = path["stages"]
     frames = max(stage["count"] for stage in stages.values())
     parts = {name: stage["p50_ms"] * stage["count"] / frames for name, stage in stages.items()}

@@ -6,15 +6,17 @@ import enum
 import json
 from dataclasses import asdict
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tsfmicro.bundle import Bundle, add_files, default_bundle_path, read_bundle
 from tsfmicro.errors import BackendError, UsageError
-from tsfmicro.export.products import PASSED, Exported, Product, export_bundle
+from tsfmicro.export.products import PASSED, Exported, Product, export_bundle, stages_of
 from tsfmicro.export.tensorrt_builder import EngineOrder
 from tsfmicro.runners.cuda import card_here
 from tsfmicro.runners.parity import Tolerance
@@ -85,9 +87,15 @@ def export(
         raise UsageError("--compute-capability and --timing-cache are for engines; name one with --target")
     precisions = (Precision.FLOAT32, Precision.FLOAT16) if fp16 else (Precision.FLOAT32,)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with console.status(f"exporting to {kind.value}; TensorRT may take minutes ..."):
-        exported = export_bundle(sealed, precisions, order)
-        paths = _place(exported.products, sealed, out)
+    with _progress(console) as progress:
+        task = progress.add_task("", total=len(stages_of(sealed, precisions, order)))
+
+        def on_stage(stage: str) -> None:
+            progress.update(task, description=f"{stage} ...", completed=next(done))
+
+        done = count()
+        exported = export_bundle(sealed, precisions, order, on_stage)
+    paths = _place(exported.products, sealed, out)
     if as_json:
         typer.echo(json.dumps(_report(exported, paths), indent=2))
         return
@@ -100,6 +108,18 @@ def export(
             f"parity of the engine {exported.engine.parity}. It will be compared with the graph whenever it is loaded "
             "on a card, until it is exported on that machine"
         )
+
+
+def _progress(console: Console) -> Progress:
+    """A bar with the stage it is at; shows nothing where standard error is not a terminal."""
+    columns = (
+        SpinnerColumn(),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
 
 
 def _kind(target: Target | None, fp16: bool) -> Target:

@@ -15,9 +15,11 @@ from onnx_ir.passes import common as passes
 
 from tsfmicro.errors import ContractError
 from tsfmicro.export.half import to_half
+from tsfmicro.export.lean import lean
 from tsfmicro.export.precision import MATRIX_OPS
 from tsfmicro.models.config import INPUT_PX
 from tsfmicro.models.fdp.fused import FusedWindow
+from tsfmicro.models.fused import FusedRecognizer
 from tsfmicro.models.interface import Recognizer
 from tsfmicro.runners.precision import Precision
 
@@ -72,6 +74,7 @@ def in_precision(traced: onnx.ModelProto, precision: Precision, delicate: Collec
 def trace(fused: Recognizer, opset: int) -> onnx.ModelProto:
     """The graph in float32, with shape arithmetic folded and without any trace of where it was made.
 
+    Networks of pairs are traced in their lean form, see :mod:`tsfmicro.export.lean`.
     The exporter's own optimiser is left off: it folds batch norm into convolutions, whose weights then are no longer
     exact in float16, and it stores every decay mask.
 
@@ -85,7 +88,7 @@ def trace(fused: Recognizer, opset: int) -> onnx.ModelProto:
     example = tuple(torch.zeros(2, *shape, dtype=torch.uint8) for shape in inputs.values())
     batch = torch.export.Dim("batch", min=1)
     program = torch.onnx.export(
-        fused,
+        lean(fused) if isinstance(fused, FusedRecognizer) else fused,
         example,
         dynamo=True,
         opset_version=opset,

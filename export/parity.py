@@ -92,7 +92,8 @@ def begin_proof(fused: FusedRecognizer, spec: PreprocessSpec, min_probability: f
     textures, faces = probe_pairs(TEXTURE_PAIRS, SEED), face_pairs(FACE_PAIRS, SEED, spec)
     onset, apex = (np.concatenate(pictures) for pictures in zip(textures, faces, strict=True))
     proof = Proof(onset, apex, np.empty((0, 0), np.float32), min_probability)
-    proof.reference = proof.in_batches(lambda o, a: network_logits(copy.deepcopy(fused).double(), o, a))
+    exact = copy.deepcopy(fused).double()
+    proof.reference = proof.in_batches(lambda o, a: network_logits(exact, o, a))
     if not np.isfinite(proof.reference).all():
         raise ParityError("the network gives NaN or infinity on crops of a face; such weights are not exported")
     proof.hold("torch", Precision.FLOAT32, proof.in_batches(lambda o, a: network_logits(fused, o, a)))

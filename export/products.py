@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -60,27 +61,48 @@ class Exported:
     engine: EngineCard | None
 
 
-def export_bundle(bundle: Bundle, precisions: tuple[Precision, ...], order: EngineOrder | None = None) -> Exported:
+def stages_of(bundle: Bundle, precisions: tuple[Precision, ...], order: EngineOrder | None) -> tuple[str, ...]:
+    """What :func:`export_bundle` will tell, in this order."""
+    if bundle.manifest.model.reads_windows:
+        return ("graph of the windows",)
+    graphs = (f"{precision.value} graph and its proof" for precision in precisions)
+    return ("answers in float64", "tracing", *graphs, *(() if order is None else (f"{order.kind} engine",)))
+
+
+def export_bundle(
+    bundle: Bundle,
+    precisions: tuple[Precision, ...],
+    order: EngineOrder | None = None,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Exported:
     """Make and prove, in memory; nothing is written here.
 
     Args:
         bundle: verified.
         precisions: of the graphs to make.
         order: of the engine to build, of one of these precisions; or none.
+        on_stage: told the name of each stage of :func:`stages_of` when it begins.
 
     Raises:
         BundleError: if the manifest does not describe a network of this version.
         ParityError: if something does not compute what the network computes.
         BackendError: if something is not of the precision asked for, or the engine cannot be built here.
     """
+    stages = iter(stages_of(bundle, precisions, order))
+    on_stage(next(stages))
     if bundle.manifest.model.reads_windows:
         return _window_products(bundle, precisions, order)
     fused = load_fused(bundle)
     proof = begin_proof(fused, bundle.manifest.preprocess, bundle.manifest.calibration.min_probability)
+    on_stage(next(stages))
     traced = trace(fused, OPSET)
-    products = [_graph(traced, precision, proof) for precision in precisions]
+    products = []
+    for precision in precisions:
+        on_stage(next(stages))
+        products.append(_graph(traced, precision, proof))
     if order is None:
         return Exported(tuple(products), tuple(proof.links), None)
+    on_stage(next(stages))
     graph = next(product for product in products if product.actual is order.precision)
     engine, card = _engine(bundle, _build(fused, graph, order), graph, order, proof)
     return Exported((*products, *engine), tuple(proof.links), card)

@@ -13,7 +13,7 @@ from tsfmicro.align import AlignSpec, compose
 from tsfmicro.motion import Displacement, displacement
 from tsfmicro.preprocess import Preprocessor
 from tsfmicro.realtime.events import Event, FaceWindow, MeApex, MeEnd, MeRejected, MeStart
-from tsfmicro.realtime.gates import GateSpec, Verdict, judge
+from tsfmicro.realtime.gates import GateSpec, Verdict, judge, merit_of, overshadowed
 from tsfmicro.realtime.samples import FaceSample
 from tsfmicro.realtime.sliding import SlideSpec, SlidingWindows
 from tsfmicro.realtime.spot import ApexConfirmed, FaceSpotter, Finished, Signal, SpotSpec, Started
@@ -81,7 +81,9 @@ class FaceAnalyzer:
         self._keep = keep
         self._window_frames = window_frames
         self._spot = spot
-        self._spotter = FaceSpotter(spot, align)
+        self._spotter = FaceSpotter(spot, align, merit=self._merit)
+        self._judged: dict[int, tuple[Displacement, Verdict]] = {}
+        """By candidate: movements that were judged and are not told yet."""
         self._sliding: SlidingWindows | None = None
         if slide is not None and preprocessor is not None and window_frames is not None:
             self._sliding = SlidingWindows(window_frames, slide, align, preprocessor)
@@ -104,7 +106,7 @@ class FaceAnalyzer:
     def recalibrate(self) -> list[Finding]:
         """Forget how the face usually moves, and watch it anew; what is going on ends here."""
         findings = self.flush()
-        self._spotter = FaceSpotter(self._spot, self._align, self._spotter.candidates)
+        self._spotter = FaceSpotter(self._spot, self._align, self._spotter.candidates, self._merit)
         return findings
 
     def push(self, sample: FaceSample) -> list[Finding]:
@@ -145,11 +147,25 @@ class FaceAnalyzer:
         # A recogniser of pairs beside the one of windows is given the frame that differs most from the first.
         return Unnamed(event, CropPair(window.crops[0], window.crops[most]), window.crops)
 
-    def _close(self, finished: Finished, event_id: str) -> Finding:
+    def _judge(self, finished: Finished) -> tuple[Displacement, Verdict]:
         onset = finished.sample_at(finished.interval.onset)
         apex = finished.sample_at(finished.interval.apex)
         moved = displacement(onset.patch, apex.patch, self._align)
-        verdict: Verdict = judge(finished, moved, self._gates)
+        return moved, judge(finished, moved, self._gates)
+
+    def _merit(self, finished: Finished) -> float:
+        """Of several movements that overlap, the most confident is the one; what a limit rejects is none."""
+        moved, verdict = self._judge(finished)
+        self._judged[finished.candidate] = moved, verdict
+        return merit_of(verdict)
+
+    def _close(self, finished: Finished, event_id: str) -> Finding:
+        onset = finished.sample_at(finished.interval.onset)
+        apex = finished.sample_at(finished.interval.apex)
+        known = self._judged.pop(finished.candidate) if finished.candidate in self._judged else None
+        moved, verdict = known or self._judge(finished)
+        if finished.overshadowed:
+            verdict = overshadowed(verdict)
         if self._keep is not None:
             self._keep(Closing(self._source, event_id, bool(verdict.reasons), finished, moved))
         if verdict.reasons:

@@ -17,10 +17,13 @@ import numpy as np
 
 from tsfmicro.errors import ContractError
 from tsfmicro.motion import REGIONS
-from tsfmicro.realtime.spot import Finished, Shape
+from tsfmicro.realtime.shape import Shape
+from tsfmicro.realtime.spot import Finished
 from tsfmicro.values import Float64Array
 
 _FLOOR_PERCENT_IOD = 0.25
+_NOISE_PERCENT_IOD = 0.4
+"""Of every region in both directions, added to what is usual: a face that was still so far is not infinitely still."""
 _TWIN = tuple(
     REGIONS.index(twin) if (twin := _name) in REGIONS else i
     for i, _name in enumerate(
@@ -31,7 +34,8 @@ _TWIN = tuple(
 FEATURES: tuple[str, ...] = (
     "size", "size_squared", "size_over_usual", "second_over_usual", "balance", "unrest_before", "unrest_after",
     "rise_s", "rise_s_squared", "fall_s", "fall_s_squared", "restlessness", "pattern", "pattern_of_brows", "twin",
-    "eyes_closing", "brow_while_eyes_close", "mouth_opening", "rigid_error", "head_shift", "head_roll", "head_zoom",
+    "eyes_closing", "brow_while_eyes_close", "rigid_error", "besides_pattern", "pattern_over_usual",
+    "unusual_along_pattern", "unusual_pattern", "unusual_besides_pattern",
 )  # fmt: skip
 """What the model looks at, in its order."""
 
@@ -90,19 +94,62 @@ def features_of(finished: Finished, evidence: Mapping[str, float], patterns: Flo
         rise_s, rise_s**2, fall_s, fall_s**2,
         float(np.log(shape.spread.mean() + 0.05)),
         match, match * brow, _twin_match(shape.moves, region),
-        closing, closing * brow,
-        math.log1p(evidence["mouth_range_percent_iod"]), math.log(evidence["rigid_error_percent_iod"] + 0.05),
-        math.log1p(evidence["head_shift_percent_iod"]), math.log1p(evidence["head_roll_deg"]),
-        math.log1p(evidence["head_zoom_percent"]),
+        closing, closing * brow, math.log(evidence["rigid_error_percent_iod"] + 0.05),
+        _besides(shape.moves, patterns), _match_over_usual(shape, patterns), *_unusual(shape, patterns),
     ])  # fmt: skip
 
 
 def _best_match(shape: Shape, patterns: Float64Array) -> float:
     """Largest cosine between the movement of all regions and a known pattern; 0 without patterns."""
     length = float(np.linalg.norm(shape.moves))
+    return float(_along(shape.moves, patterns).max()) / length if len(patterns) and length > 1e-9 else 0.0
+
+
+def _along(moves: Float64Array, patterns: Float64Array) -> Float64Array:
+    """(P,) how far regions moved along each pattern."""
+    result: Float64Array = patterns.reshape(len(patterns), -1) @ moves.ravel()
+    return result
+
+
+def _besides(moves: Float64Array, patterns: Float64Array) -> float:
+    """Logarithm of what moved besides the best pattern, percent of the inter-ocular distance over all regions."""
+    left = moves
+    if len(patterns):
+        along = _along(moves, patterns)
+        left = moves - along.max() * patterns[along.argmax()]
+    return math.log(float(np.linalg.norm(left)) + 0.2)
+
+
+def _match_over_usual(shape: Shape, patterns: Float64Array) -> float:
+    """The best cosine with every region in units of its own usual unrest: a mouth that talks says little."""
+    weights = (1.0 / (shape.spread + _FLOOR_PERCENT_IOD))[:, None]
+    moves = shape.moves * weights
+    known = patterns * weights
+    length = float(np.linalg.norm(moves))
     if not len(patterns) or length < 1e-9:
         return 0.0
-    return float((patterns.reshape(len(patterns), -1) @ shape.moves.ravel()).max()) / length
+    return float((_along(moves, known) / np.linalg.norm(known.reshape(len(known), -1), axis=1)).max()) / length
+
+
+def _unusual(shape: Shape, patterns: Float64Array) -> tuple[float, float, float]:
+    """The adaptive matched filter: size along the best pattern, its cosine, and the rest, in what is usual together.
+
+    Robey, Fuhrmann, Kelly, Nitzberg, "A CFAR adaptive matched filter detector" (1992); the cosine is the adaptive
+    coherence estimator of Kraut, Scharf and McWhorter (2001). Speech moves lips, corners and chin together, every time
+    alike: what it does not do stands out.
+    """
+    if not len(patterns):
+        return 0.0, 0.0, 0.0
+    usual = shape.together + _NOISE_PERCENT_IOD**2 * np.eye(len(shape.together))
+    moves, known = shape.moves.ravel(), patterns.reshape(len(patterns), -1)
+    weighed = np.linalg.solve(usual, np.column_stack([moves, known.T]))
+    length = float(moves @ weighed[:, 0])
+    best = max(float((known @ weighed[:, 0] / np.sqrt((known * weighed[:, 1:].T).sum(axis=1))).max()), 0.0)
+    return (
+        math.log(max(best, 0.1)),
+        best / math.sqrt(max(length, 1e-9)),
+        0.5 * math.log(max(length - best**2, 0.05)),
+    )
 
 
 def _twin_match(moves: Float64Array, region: int) -> float:

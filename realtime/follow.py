@@ -58,23 +58,22 @@ class FaceFollower:
         self._to_crop: Float64Array | None = None
         self._look: Look | None = None
         self._box_in_crop: Float32Array | None = None
+        self._box_px: tuple[float, float, float, float] | None = None
+        """None until somebody asks where it is in this frame."""
 
     @property
     def box_px(self) -> tuple[float, float, float, float]:
         """Left, top, right, bottom of the face in the last frame; zeros before the first."""
-        if self._box_in_crop is None or self._to_crop is None:
-            return 0.0, 0.0, 0.0, 0.0
-        corners = apply_transform(_inverse(self._to_crop), self._box_in_crop)
-        left, top = corners.min(axis=0)
-        right, bottom = corners.max(axis=0)
-        return float(left), float(top), float(right), float(bottom)
+        if self._box_px is None:
+            self._box_px = self._box_now()
+        return self._box_px
 
     def follow(self, frame: Frame) -> FaceSample | None:
         """The face in the next frame, without landmarks; None where it cannot be followed: then :meth:`see` it."""
         placed = self._place(frame)
         if placed is None or placed.rigid_error > _WORN_ERROR_PERCENT_IOD or self._look is None:
             return None
-        self._to_crop = placed.patch.to_crop
+        self._to_crop, self._box_px = placed.patch.to_crop, None
         return self._sample(frame, placed, self._look)
 
     def see(self, frame: Frame, face: Face) -> FaceSample:
@@ -82,10 +81,18 @@ class FaceFollower:
         placed = self._place(frame)
         if placed is None or self._is_off(placed, face):
             placed = self._anchor_at(frame, face)
-        self._to_crop = placed.patch.to_crop
+        self._to_crop, self._box_px = placed.patch.to_crop, None
         self._look = look_of(face)
         self._box_in_crop = apply_transform(self._to_crop, _corners(face))
         return self._sample(frame, placed, self._look)
+
+    def _box_now(self) -> tuple[float, float, float, float]:
+        if self._box_in_crop is None or self._to_crop is None:
+            return 0.0, 0.0, 0.0, 0.0
+        corners = apply_transform(_inverse(self._to_crop), self._box_in_crop)
+        left, top = corners.min(axis=0)
+        right, bottom = corners.max(axis=0)
+        return float(left), float(top), float(right), float(bottom)
 
     def _place(self, frame: Frame) -> _Placed | None:
         """Put the crop where the head went; None where the anchor is not seen, or there is none."""

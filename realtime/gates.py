@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,8 +29,9 @@ LEFT_TO_CONFIDENCE = frozenset({"too_weak", "too_strong", "blink", "head_motion"
 class GateSpec:
     """Limits of what may be called a micro-expression."""
 
-    min_confidence: float = 0.5
-    """Probability from which a movement is reported: the operating point. Higher misses more and errs less."""
+    min_confidence: float = 0.65
+    """Probability from which a movement is reported: the operating point. Higher misses more and errs less. On people
+    left out of the fit, this one gives about one false event a minute of talking faces (docs/spotting.md)."""
 
     max_onset_phase_s: float = 0.30
     """Onset to apex. 0.27 s tells micro from macro across data sets; one frame at 30 fps on top."""
@@ -97,6 +98,18 @@ def judge(finished: Finished, onset_to_apex: Displacement, spec: GateSpec, score
     if not alone:
         reasons = () if confidence >= spec.min_confidence else (LOW_CONFIDENCE, *held.reasons)
     return Verdict(reasons, {**held.evidence, "confidence": confidence}, confidence)
+
+
+def merit_of(verdict: Verdict) -> float:
+    """What one of several tellings of a movement is worth: its confidence, or -1 where a limit rejects it alone."""
+    alone = set(verdict.reasons) - LEFT_TO_CONFIDENCE - {LOW_CONFIDENCE}
+    return -1.0 if alone or verdict.confidence is None else verdict.confidence
+
+
+def overshadowed(verdict: Verdict) -> Verdict:
+    """The verdict on a movement that another one tells of better."""
+    others = tuple(reason for reason in verdict.reasons if reason not in {SAME_MOVEMENT, LOW_CONFIDENCE})
+    return replace(verdict, reasons=(SAME_MOVEMENT, *others))
 
 
 def examine(finished: Finished, onset_to_apex: Displacement, spec: GateSpec) -> Verdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -11,7 +11,7 @@ import numpy as np
 from tsfmicro.bundle import Calibration
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.realtime.stage_clock import StageClock
-from tsfmicro.runners import Runner, recognitions
+from tsfmicro.runners import Runner, RunnerOutput, recognitions
 from tsfmicro.values import CropPair, Recognition, UInt8Array
 
 LOW_MAGNITUDE = "low_magnitude"
@@ -87,20 +87,33 @@ class Recogniser:
 
         All of them go through the network together, up to a batch it was built for.
         """
-        answers: list[Recognition] = []
-        for first in range(0, len(movements), LARGEST_BATCH):
-            batch = movements[first : first + LARGEST_BATCH]
+
+        def infer(batch: Sequence[Movement]) -> RunnerOutput:
             with self.clock.stage("recognise"):
-                output = self.runner.infer(
+                return self.runner.infer(
                     np.stack([movement.crops.onset for movement in batch]),
                     np.stack([movement.crops.apex for movement in batch]),
                 )
-            found = recognitions(output, self.runner.labels, self.calibration)
-            answers += [doubted(one, movement, self.calibration) for one, movement in zip(found, batch, strict=True)]
-        return answers
+
+        return recognise_in_batches(movements, infer, self.runner.labels, self.calibration)
 
 
-def doubted(recognition: Recognition, movement: Movement, calibration: Calibration) -> Recognition:
+def recognise_in_batches(
+    movements: Sequence[Movement],
+    infer: Callable[[Sequence[Movement]], RunnerOutput],
+    labels: tuple[str, ...],
+    calibration: Calibration,
+) -> list[Recognition]:
+    """Label movements, at most :data:`LARGEST_BATCH` at once, and abstain from those that are too small."""
+    answers: list[Recognition] = []
+    for first in range(0, len(movements), LARGEST_BATCH):
+        batch = movements[first : first + LARGEST_BATCH]
+        found = recognitions(infer(batch), labels, calibration)
+        answers += [_doubted(one, movement, calibration) for one, movement in zip(found, batch, strict=True)]
+    return answers
+
+
+def _doubted(recognition: Recognition, movement: Movement, calibration: Calibration) -> Recognition:
     """The same, or an abstention where the movement is smaller than any the bundle was validated on."""
     smallest = calibration.min_magnitude_percent_iod
     if smallest is not None and movement.magnitude_percent_iod < smallest:

@@ -21,7 +21,9 @@ Brows, the middle of the face and the mouth are watched apart: a mouth that talk
 
 from __future__ import annotations
 
+import operator
 from collections import deque
+from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
 from typing import TypeAlias
 
@@ -32,8 +34,10 @@ from tsfmicro.errors import ContractError
 from tsfmicro.motion import REGIONS
 from tsfmicro.realtime.baseline import RobustBaseline
 from tsfmicro.realtime.course import Course, measure_course, smoothed
+from tsfmicro.realtime.past import Past
 from tsfmicro.realtime.prominence import places_at, prominences
 from tsfmicro.realtime.samples import FaceSample
+from tsfmicro.realtime.shape import Shape, UsualMoves, unrest
 from tsfmicro.realtime.trajectory import RegionTrajectory
 from tsfmicro.values import Float64Array, Interval, Moment
 
@@ -103,24 +107,6 @@ class ApexConfirmed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shape:
-    """What a movement looked like, for whoever judges how likely it is a micro-expression."""
-
-    moves: Float64Array
-    """(R, 2) place of every region at the apex against the line from onset to offset, percent of the inter-ocular
-    distance."""
-    spread: Float64Array
-    """(R,) how much the prominence of each region usually varies."""
-    rise: float
-    """Percent of the inter-ocular distance."""
-    fall: float
-    before: float
-    """Unrest of the strongest region along its direction before the onset, share of the rise."""
-    after: float
-    """Likewise after the offset."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Finished:
     """A movement that rose and came back, or did not; the gates decide what it is."""
 
@@ -147,6 +133,8 @@ class Finished:
 
 
 Signal: TypeAlias = Started | ApexConfirmed | Finished
+Merit: TypeAlias = Callable[[Finished], float]
+"""Which of several tellings of one movement is the best; the highest is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,24 +158,35 @@ class _Candidate:
     apex_s: float
     done: Finished | None = None
     """Set once it has settled, while another part of the face may still make the same movement."""
+    merit: float = 0.0
 
 
 class FaceSpotter:
     """Spots the movements of one face.
 
     ``push`` takes the samples in order of time and answers with what became known; ``flush`` ends the face. A
-    finished movement lies at most ``lookback_s`` in the past. ``candidates`` of its movements were numbered before.
+    finished movement lies at most ``lookback_s`` in the past.
+
+    Args:
+        candidates: how many of its movements were numbered before.
+        merit: of movements that overlap, the one for which this is highest overshadows the others.
     """
 
-    def __init__(self, spec: SpotSpec, align: AlignSpec, candidates: int = 0) -> None:
+    def __init__(
+        self, spec: SpotSpec, align: AlignSpec, candidates: int = 0, merit: Merit = operator.attrgetter("score")
+    ) -> None:
         self._spec = spec
+        self._merit = merit
         self._trajectory = RegionTrajectory(align, spec.key_s)
         self._samples: deque[FaceSample] = deque()
-        self._places: deque[Float64Array] = deque()
+        self._places = Past((len(REGIONS), 2))
         """(R, 2) place of every region at each of the samples."""
         self._moves = RobustBaseline(len(REGIONS), spec.baseline_s)
         self._usual = RobustBaseline(len(REGIONS), spec.baseline_s)
+        self._usual_moves = UsualMoves(self.lookback_s)
         self._open: list[_Candidate] = []
+        self._told: list[_Candidate] = []
+        """Movements that ended of late: what ends after them may be the same."""
         self._alert: _Alert | None = None
         self._armed = False
         """True once the last movement that was told of is over."""
@@ -226,24 +225,24 @@ class FaceSpotter:
             raise ContractError(f"sample at {now_s} s follows one at {self._samples[-1].moment.t_s} s")
         self._known_s = min(self._known_s, now_s + self._spec.calibration_s)
         self._samples.append(sample)
-        self._places.append(self._trajectory.push(sample))
+        self._places.add(now_s, self._trajectory.push(sample))
         while len(self._samples) > 2 and self._samples[1].moment.t_s <= now_s - self.lookback_s - self._spec.lag_s:
             self._samples.popleft()
-            self._places.popleft()
-        times_s = np.array([s.moment.t_s for s in self._samples])
-        places = np.stack(self._places)
+            self._places.forget_first()
+        times_s, places = self._places.times_s, self._places.values
+        smooth = smoothed(places)
         signals = self._maybe_alert(self._update_score(times_s, places))
-        signals += self._new_apexes(times_s, smoothed(places))
+        signals += self._new_apexes(times_s, smooth)
         signals += self._drop_alert(times_s, places, ended=False)
         if self._open:
-            signals += self._close(times_s, smoothed(places), ended=False)
+            signals += self._close(times_s, smooth, ended=False)
         return signals
 
     def flush(self) -> list[Signal]:
         """End the face: a movement that is still going on is finished as it stands."""
         if not self._open and self._alert is None:
             return []
-        times_s, places = np.array([s.moment.t_s for s in self._samples]), np.stack(self._places)
+        times_s, places = self._places.times_s, self._places.values
         signals = self._drop_alert(times_s, places, ended=True)
         return signals + self._close(times_s, smoothed(places), ended=True)
 
@@ -301,18 +300,20 @@ class FaceSpotter:
     def _new_apexes(self, times_s: Float64Array, places: Float64Array) -> list[Signal]:
         """Hold every sample for an apex once it is old enough to be confirmed."""
         signals: list[Signal] = []
-        old_enough = times_s <= times_s[-1] - self._spec.apex_confirm_s + 1e-6
-        for index in np.flatnonzero(old_enough & (times_s > self._looked_s)):
+        first = int(times_s.searchsorted(self._looked_s, side="right"))
+        old_enough = int(times_s.searchsorted(times_s[-1] - self._spec.apex_confirm_s + 1e-6, side="right"))
+        for index in range(first, old_enough):
             self._looked_s = float(times_s[index])
-            stood_out = prominences(times_s, places, int(index))
+            stood_out = prominences(times_s, places, index)
             if stood_out is None:
                 continue
             size = np.hypot(stood_out[:, 0], stood_out[:, 1])
             scores = self._usual.scores(size, self._spec.noise_floor_percent_iod)
             self._usual.add(self._looked_s, size)
+            self._usual_moves.add(self._looked_s, stood_out)
             if self._looked_s >= self._known_s:
                 for group in range(len(_GROUPS)):
-                    signals += self._maybe_start(group, times_s, places, int(index), stood_out, scores)
+                    signals += self._maybe_start(group, times_s, places, index, stood_out, scores)
         return signals
 
     def _maybe_start(
@@ -360,7 +361,7 @@ class FaceSpotter:
         return measure_course(part_s, trace, int(np.searchsorted(part_s, candidate.apex_s - 1e-9))), part_s, trace
 
     def _close(self, times_s: Float64Array, places: Float64Array, *, ended: bool) -> list[Signal]:
-        """Finish what has settled or taken too long; of movements that overlap, the clearest is the one."""
+        """Finish what has settled or taken too long; of movements that overlap, the one of most merit is it."""
         now_s = float(times_s[-1])
         for candidate in self._open:
             if candidate.done is None:
@@ -368,17 +369,21 @@ class FaceSpotter:
                 late = now_s - candidate.apex_s >= self._spec.max_fall_s - 1e-9
                 if course.settled or late or ended:
                     candidate.done = self._finish(candidate, course, part_s, trace, times_s, places)
+                    candidate.merit = self._merit(candidate.done)
         ready = [c for c in self._open if c.done is not None]
         waiting = [c for c in self._open if c.done is None]
+        self._told = [c for c in self._told if now_s - c.apex_s <= self.lookback_s]
+        rivals = [*self._told, *ready]
         signals: list[Signal] = []
         for candidate in ready:
             finished = candidate.done
             if finished is None or (not ended and any(_may_be_same(finished, other) for other in waiting)):
                 continue
-            rivals = [c.done for c in ready if c is not candidate and c.done is not None]
-            clearer = any(_same(finished, rival) and _merit(rival) > _merit(finished) for rival in rivals)
+            overshadowed = any(_is_better(rival, candidate, finished) for rival in rivals)
             self._open.remove(candidate)
-            signals.append(replace(finished, confirmed=self._samples[-1].moment, overshadowed=clearer))
+            candidate.done = replace(finished, samples=())  # they are large
+            self._told.append(candidate)
+            signals.append(replace(finished, confirmed=self._samples[-1].moment, overshadowed=overshadowed))
         return signals
 
     def _finish(
@@ -414,10 +419,11 @@ class FaceSpotter:
             shape=Shape(
                 moves=places_at(times_s, places, candidate.apex_s) - (1 - share) * ends[0] - share * ends[1],
                 spread=self._usual.spread.copy(),
+                together=self._usual_moves.together(course.onset_s, candidate.apex_s),
                 rise=course.rise,
                 fall=course.fall,
-                before=_unrest(trace[part_s <= course.onset_s], course.rise),
-                after=_unrest(trace[part_s >= course.offset_s], course.rise),
+                before=unrest(trace[part_s <= course.onset_s], course.rise),
+                after=unrest(trace[part_s >= course.offset_s], course.rise),
             ),
         )
 
@@ -425,18 +431,14 @@ class FaceSpotter:
         return min(self._samples, key=lambda sample: abs(sample.moment.t_s - t_s))
 
 
-def _unrest(trace: Float64Array, rise: float) -> float:
-    return float(np.ptp(trace)) / max(rise, 1e-9) if trace.size else 0.0
+def _is_better(rival: _Candidate, candidate: _Candidate, finished: Finished) -> bool:
+    """Whether a rival tells of the same movement and has more merit; the earlier one where they are equal."""
+    if rival is candidate or rival.done is None or not same_movement(finished, rival.done):
+        return False
+    return (rival.merit, -rival.number) > (candidate.merit, -candidate.number)
 
 
-def _merit(finished: Finished) -> tuple[bool, float, int]:
-    """What makes one of two simultaneous movements the clearer one; the earlier candidate where they are equal."""
-    shape = finished.shape
-    balance = 0.0 if shape is None else min(shape.rise, shape.fall) / max(shape.rise, shape.fall, 1e-9)
-    return finished.returned, finished.score * balance, -finished.candidate
-
-
-def _same(one: Finished, other: Finished) -> bool:
+def same_movement(one: Finished, other: Finished) -> bool:
     """Whether two movements overlap for the greater part of the shorter one."""
     shared = min(one.interval.offset.t_s, other.interval.offset.t_s) - max(
         one.interval.onset.t_s, other.interval.onset.t_s

@@ -10,9 +10,9 @@ import numpy as np
 from tsfmicro.bundle import Calibration
 from tsfmicro.errors import ContractError, UsageError
 from tsfmicro.preprocess import PreprocessSpec
-from tsfmicro.realtime.recognise import LARGEST_BATCH, LOW_MAGNITUDE, Movement, Namer, doubted
+from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Movement, Namer, recognise_in_batches
 from tsfmicro.realtime.stage_clock import StageClock
-from tsfmicro.runners import LOW_PROBABILITY, recognitions
+from tsfmicro.runners import LOW_PROBABILITY, RunnerOutput
 from tsfmicro.runners.window import WindowRunner
 from tsfmicro.values import Float32Array, Recognition, UInt8Array
 
@@ -51,17 +51,15 @@ class WindowRecogniser:
         Raises:
             ContractError: if a movement came without its window.
         """
-        answers: list[Recognition] = []
-        for begin in range(0, len(movements), LARGEST_BATCH):
-            batch = movements[begin : begin + LARGEST_BATCH]
+
+        def infer(batch: Sequence[Movement]) -> RunnerOutput:
             windows = [movement.window for movement in batch if movement.window is not None]
             if len(windows) < len(batch):
                 raise ContractError(f"{len(batch) - len(windows)} of {len(batch)} movements came without a window")
             with self.clock.stage("recognise"):
-                output = self.runner.infer(np.stack(windows))
-            found = recognitions(output.answers, self.runner.labels, self.calibration)
-            answers += [doubted(one, movement, self.calibration) for one, movement in zip(found, batch, strict=True)]
-        return answers
+                return self.runner.infer(np.stack(windows)).answers
+
+        return recognise_in_batches(movements, infer, self.runner.labels, self.calibration)
 
     def dynamic_image(self, window: UInt8Array) -> Float32Array | None:
         """What the network draws of one (T, S, S, 3) window: (64, 64) in 0..1; None from one that draws nothing.

@@ -19,6 +19,8 @@ from tsfmicro.motion import (
     REGIONS,
     Displacement,
     FacePatch,
+    _fit_rigid,
+    _followed,
     displacement,
     face_patch,
     head_motion,
@@ -245,3 +247,50 @@ def test_a_patch_refuses_other_arrays() -> None:
         dataclasses.replace(still(), grey=grey)
     with pytest.raises(ContractError, match=r"FacePatch\.points_px"):
         dataclasses.replace(still(), points_px=still().points_px[1:])
+
+
+def reweighted_least_squares(before: Float32Array, after: Float32Array) -> Float64Array:
+    """The fit as it is described: centred sums over all points, every time anew."""
+    source, target = (points.astype(np.float64) @ (1, 1j) for points in (before, after))
+    weights = np.full(len(source), 1 / len(source))
+    for _ in range(8):
+        middle, aim = weights @ source, weights @ target
+        centred = source - middle
+        turn = (weights * centred.conj()) @ (target - aim) / (weights @ np.abs(centred) ** 2)
+        away = np.abs(target - aim - turn * centred)
+        weights = 1 / (1 + (away / (2 * max(float(np.median(away)), 0.03))) ** 2) ** 2
+        weights /= weights.sum()
+    shift = aim - turn * middle
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+@pytest.mark.parametrize("lost", [0, 1, 30])
+@pytest.mark.parametrize("noise_px", [0.0, 0.02, 2.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_fit_is_reweighted_least_squares(seed: int, noise_px: float, lost: int) -> None:
+    rng = np.random.default_rng(seed)
+    before = still().points_px
+    motion = around_the_middle(rng.normal(0, 10), 1 + rng.normal(0, 0.05), *rng.normal(0, 5, 2))
+    after = apply_transform(motion, before) + rng.normal(0, noise_px, before.shape).astype(np.float32)
+    after[rng.choice(len(after), 15, replace=False)] += rng.normal(0, 4, (15, 2)).astype(np.float32)
+    found = np.ones(len(before), dtype=bool)
+    found[rng.choice(len(before), lost, replace=False)] = False
+    fitted = _fit_rigid(before, after, found)
+    np.testing.assert_allclose(fitted, reweighted_least_squares(before[found], after[found]), atol=1e-9)
+    if noise_px == 0:
+        np.testing.assert_allclose(fitted, motion, atol=1e-3)
+
+
+def test_a_point_is_found_where_opencv_measures_its_error() -> None:
+    rng = np.random.default_rng(0)
+    moved = looked_up(np.full_like(COLUMNS, 3.0), np.zeros_like(ROWS))
+    points = rng.uniform(-30, SPEC.size_px + 30, (4_000, 2)).astype(np.float32)
+    guesses = (points + rng.normal(0, 15, points.shape)).astype(np.float32)
+    tracked, status, _ = cv2.calcOpticalFlowPyrLK(
+        still().grey, moved.grey, points, guesses.copy(), winSize=(21, 21), maxLevel=2,
+        criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.01), flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+    )  # fmt: skip
+    followed, found = _followed(still().grey, moved.grey, points, guesses)
+    np.testing.assert_array_equal(followed, tracked)
+    np.testing.assert_array_equal(found, status[:, 0] == 1)
+    assert 0 < found.sum() < len(found)

@@ -16,6 +16,7 @@ import torch  # noqa: E402
 
 from tsfmicro import cli  # noqa: E402
 from tsfmicro.bundle import ModelCard, read_bundle  # noqa: E402
+from tsfmicro.export import parity  # noqa: E402
 from tsfmicro.export.parity import probe_pairs  # noqa: E402
 from tsfmicro.runners import load  # noqa: E402
 from tsfmicro.training import demonstration  # noqa: E402
@@ -56,6 +57,8 @@ def test_a_variant_is_trained_exported_and_run(
     choice: list[str], name: str, card: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demonstration, "_CALIBRATION_PAIRS", 8)
+    monkeypatch.setattr(parity, "TEXTURE_PAIRS", 2)
+    monkeypatch.setattr(parity, "FACE_PAIRS", 2)
     path = tmp_path / "mine.tsf"
     assert run(monkeypatch, "tsf-train", "demonstration", "--out", path, "--steps", 2, "--batch", 2, *choice) == 0
     manifest = read_bundle(path).manifest

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.training.crops.cache import CropCache
 from tsfmicro.training.crops.faces import Faces
+from tsfmicro.training.crops.neighbours import RANGE
 from tsfmicro.training.crops.prepare import faces_for, index_of
 from tsfmicro.training.crops.prepare import prepare as cut
 from tsfmicro.training.dataset_commands import (
@@ -32,6 +33,16 @@ FacesOption = Annotated[
         "--faces",
         help="Who finds the face: the data set's own crops as they are, landmarks as in the live loop, or MTCNN as in "
         "the paper. Not named: dataset where the frames are cropped, landmarks where they are raw.",
+    ),
+]
+RangeOption = Annotated[
+    float,
+    typer.Option(
+        "--key-frame-range",
+        help="How far training may move onset and apex towards each other, share of the frames between them: the "
+        "frames in range are cut too. 0 cuts none.",
+        min=0,
+        max=0.49,
     ),
 ]
 WorkersOption = Annotated[int, typer.Option("--workers", help="Processes that cut crops.", min=1)]
@@ -56,6 +67,7 @@ def prepare(
     layout: LayoutOption = None,
     faces: FacesOption = None,
     workers: WorkersOption = 1,
+    key_frame_range: RangeOption = RANGE,
     window: Annotated[
         int | None,
         typer.Option(
@@ -65,7 +77,11 @@ def prepare(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Find and align the faces of a data set once, and keep the crops."""
-    _, cache = prepared(dataset, root, protocol, out, exclude_list, layout, faces, workers, window)
+    _, cache = prepared(
+        dataset, root, protocol, out, exclude_list, layout, faces, workers, window, key_frame_range=key_frame_range
+    )
+    missing = sum(entry.neighbours.missing for entry in cache.index.entries)
+    unreadable = sum(cache.unreadable_neighbours.values())
     if as_json:
         typer.echo(
             json.dumps(
@@ -75,6 +91,11 @@ def prepare(
                     "preprocess_digest": cache.index.preprocess.digest,
                     "audit_digest": cache.index.audit_digest,
                     "failures": cache.failures,
+                    "neighbours": {
+                        "cut": len(cache.neighbours) - unreadable,
+                        "missing": missing,
+                        "unreadable": unreadable,
+                    },
                 },
                 indent=2,
                 ensure_ascii=False,
@@ -95,13 +116,15 @@ def prepared(
     faces: Faces | None,
     workers: int,
     window: int | None = None,
+    *,
+    key_frame_range: float,
 ) -> tuple[Audit, CropCache]:
     """Audit and cut, with a progress bar; what cannot be cut is said on stderr."""
     kind = "raw" if faces in {Faces.LANDMARKS, Faces.MTCNN} else "cropped"
     data = load(dataset, root, protocol, exclude_list=exclude_list, layout=layout, kind=kind)
     found = look_up(data)
     console = Console(stderr=True)
-    index = index_of(found, faces_for(data, faces), PreprocessSpec(), window)
+    index = index_of(found, faces_for(data, faces), PreprocessSpec(), window, key_frame_range=key_frame_range)
     with Progress(
         TextColumn(f"crops ({index.faces.value})"),
         BarColumn(),
@@ -120,4 +143,13 @@ def prepared(
         console.print(f"no frames: {key}", markup=False, highlight=False)
     for key, reason in cache.failures.items():
         console.print(f"no crop: {key}: {reason}", markup=False, highlight=False)
+    missing = sum(entry.neighbours.missing for entry in index.entries)
+    unreadable = sum(cache.unreadable_neighbours.values())
+    if missing or unreadable:
+        console.print(
+            f"beside the key frames {missing} frames are missing and {unreadable} cannot be cut: training takes the "
+            "others",
+            markup=False,
+            highlight=False,
+        )
     return found, cache

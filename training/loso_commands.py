@@ -17,8 +17,9 @@ from rich.table import Table
 from tsfmicro.bundle import read_bundle
 from tsfmicro.errors import TsfError
 from tsfmicro.labels import protocol as protocol_of
-from tsfmicro.training.crop_commands import FacesOption, WorkersOption, prepared
+from tsfmicro.training.crop_commands import FacesOption, RangeOption, WorkersOption, prepared
 from tsfmicro.training.crops.cache import open_cache
+from tsfmicro.training.crops.neighbours import RANGE
 from tsfmicro.training.dataset_commands import (
     DatasetOption,
     ExcludeOption,
@@ -74,6 +75,7 @@ def loso(
         Path | None, typer.Option(help="Crops of tsf-train prepare; cut into the run's own folder where not named.")
     ] = None,
     workers: WorkersOption = 1,
+    key_frame_range: RangeOption = RANGE,
     mode: Annotated[Mode, typer.Option(help="paper chooses the epoch on the person it tests: an upper bound.")] = (
         Mode.HONEST
     ),
@@ -90,8 +92,9 @@ def loso(
     make_network = network_maker(config, classes, start)
     console = Console(stderr=True)
     audited, crops = prepared(
-        dataset, root, protocol, cache or out / "crops", exclude_list, layout, faces, workers, window_of(config)
-    )
+        dataset, root, protocol, cache or out / "crops", exclude_list, layout, faces, workers, window_of(config),
+        key_frame_range=key_frame_range,
+    )  # fmt: skip
     samples = load_samples(crops)
     plan = Plan(spec, crops.index, pretraining_note(start))
     begin(out, plan)

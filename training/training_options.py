@@ -14,7 +14,7 @@ import typer
 from tsfmicro.errors import UsageError
 from tsfmicro.models.fdp.config import LossWeights
 from tsfmicro.training.choice import Fusion, FusionOption, JudgementOption, Model, ModelOption, Size, SizeOption
-from tsfmicro.training.loso.spec import DOCUMENTED, DOCUMENTED_3C, LosoSpec, Mode, Precision, Select
+from tsfmicro.training.loso.spec import DOCUMENTED, DOCUMENTED_3C, KeyFrames, LosoSpec, Mode, Precision, Select
 
 _DEFAULTS = LosoSpec()
 _FDP_RATE, _FDP_DECAY = 1e-4, 1e-3
@@ -53,6 +53,13 @@ class TrainingOptions:
             f"for fdp {_FDP_DECAY:g}, as released.",
         ),
     ] = None
+    key_frames: Annotated[
+        KeyFrames | None,
+        typer.Option(
+            help="Onset and apex in training: drawn from the frames in range, the pair that differs most, or as "
+            "annotated. Not named: jittered; fdp has none."
+        ),
+    ] = None
     order_weight: Annotated[float, typer.Option(min=0, help="Of the order of frames in FDP's loss.")] = (
         _DEFAULTS.loss.order
     )
@@ -76,10 +83,13 @@ class TrainingOptions:
         """
         usual_rate = _DEFAULTS.learning_rate
         usual_decay, augment = DOCUMENTED_3C if classes == 3 else DOCUMENTED
+        key_frames = self.key_frames or _DEFAULTS.key_frames
         if self.model is Model.FDP:
             if self.precision is Precision.BF16:
                 raise UsageError("--precision bf16 rounds away what differs between frames; train fdp in fp32")
-            usual_rate, usual_decay = _FDP_RATE, _FDP_DECAY
+            if self.key_frames not in {None, KeyFrames.ANNOTATED}:
+                raise UsageError(f"--key-frames {key_frames}: fdp looks at windows, which have no key frames")
+            usual_rate, usual_decay, key_frames = _FDP_RATE, _FDP_DECAY, KeyFrames.ANNOTATED
         return LosoSpec(
             mode=mode,
             select=self.select,
@@ -97,6 +107,7 @@ class TrainingOptions:
             batch=self.batch,
             precision=self.precision,
             augment=augment,
+            key_frames=key_frames,
         )
 
 

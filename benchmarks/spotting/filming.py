@@ -68,7 +68,8 @@ def stagings(clip: Clip, folder: Path, takes: tuple[Take, ...]) -> Iterator[tupl
     else:
         footage = load_footage(clip, folder)
         for take in takes:
-            yield take, stage_footage(take, footage.backwards() if take.condition.backwards else footage)
+            played = footage.backwards() if take.condition.backwards else footage
+            yield take, stage_footage(take, played.at_speed(take.condition.speed))
 
 
 def film(take: Take, staged: Staged, spec: PipelineSpec | None = None) -> TakeResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,14 @@ import numpy as np
 
 from tsfmicro.benchmarks.spotting.clips import Kind
 from tsfmicro.benchmarks.spotting.movements import Movement
+from tsfmicro.benchmarks.spotting.takes import Take
 from tsfmicro.errors import UsageError
 from tsfmicro.motion import REGIONS
 from tsfmicro.realtime.confidence import FEATURES, Scorer, features_of
+from tsfmicro.realtime.spot import same_movement
 from tsfmicro.values import Float64Array
 
-_RIDGE = 1.0
+_RIDGE = 5.0
 _STEPS = 30
 _DECIMALS = 5
 
@@ -41,8 +43,12 @@ class Calibration:
         }
 
 
-def fit_scorer(movements: Sequence[Movement]) -> Scorer:
+def fit_scorer(movements: Sequence[Movement], without: Set[str] = frozenset()) -> Scorer:
     """Fit patterns and weights on the movements that only the confidence could reject.
+
+    Args:
+        movements: with their labels.
+        without: features that get no weight.
 
     Raises:
         UsageError: if there are no true or no false ones.
@@ -54,7 +60,8 @@ def fit_scorer(movements: Sequence[Movement]) -> Scorer:
         raise UsageError("there are no true and false movements to tell apart; use more clips")
     features = np.stack([features_of(m.finished, m.evidence, patterns) for m in admitted])
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
-    weights = logistic_weights((features - mean) / scale, labels)
+    known = [name not in without for name in FEATURES]
+    weights = logistic_weights((features - mean) / scale * known, labels)
     return Scorer(patterns, mean, scale, weights[:-1], float(weights[-1]))
 
 
@@ -85,23 +92,43 @@ def logistic_weights(features: Float64Array, labels: Float64Array, ridge: float 
 
 
 def left_out(
-    movements: Sequence[Movement], fitted_on: Callable[[Sequence[Movement]], list[Movement]] = list
+    movements: Sequence[Movement],
+    fitted_on: Callable[[Sequence[Movement]], list[Movement]] = list,
+    without: Set[str] = frozenset(),
 ) -> tuple[list[Movement], Float64Array]:
     """Admitted movements, and the confidence each gets from a model fitted without its person.
 
     Args:
         movements: of several people.
         fitted_on: chooses among the other people's.
+        without: features that get no weight.
     """
     admitted = [m for m in movements if m.admitted]
     confidences = np.zeros(len(admitted))
-    for person in {m.take.clip.person for m in movements}:
-        scorer = fit_scorer(fitted_on([m for m in movements if m.take.clip.person != person]))
+    for person in sorted({m.take.clip.person for m in movements}):
+        scorer = fit_scorer(fitted_on([m for m in movements if m.take.clip.person != person]), without)
         for i, movement in enumerate(admitted):
             if movement.take.clip.person == person:
                 features = features_of(movement.finished, movement.evidence, scorer.patterns)
                 confidences[i] = scorer.confidence(features)
     return admitted, confidences
+
+
+def told(movements: Sequence[Movement], merits: Float64Array, least: float) -> list[Movement]:
+    """Movements of at least so much merit, each told once: of those that overlap in one take, the one of most merit."""
+    by_face: dict[tuple[Take, int], list[int]] = defaultdict(list)
+    for i, movement in enumerate(movements):
+        by_face[movement.take, movement.face].append(i)
+    ranks = [(merit, -m.finished.candidate) for m, merit in zip(movements, merits, strict=True)]
+    return [
+        movement
+        for i, movement in enumerate(movements)
+        if merits[i] >= least
+        and not any(
+            ranks[j] > ranks[i] and same_movement(movement.finished, movements[j].finished)
+            for j in by_face[movement.take, movement.face]
+        )
+    ]
 
 
 def labels_of(movements: Sequence[Movement]) -> Float64Array:

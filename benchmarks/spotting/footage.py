@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -58,6 +58,12 @@ class Footage:
             self.landmarks_px[::-1],
             tuple((last_s - end_s, last_s - start_s) for start_s, end_s in reversed(self.blinks)),
         )
+
+    def at_speed(self, speed: float) -> Footage:
+        """Played so many times as fast."""
+        times_s = tuple(t_s / speed for t_s in self.times_s)
+        blinks = tuple((start_s / speed, end_s / speed) for start_s, end_s in self.blinks)
+        return replace(self, times_s=times_s, blinks=blinks)
 
 
 def load_footage(clip: Clip, folder: Path) -> Footage:

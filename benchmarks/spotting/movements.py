@@ -32,10 +32,12 @@ class Movement:
     """Place in the truth of the event it matches; None for the face's own movements."""
     units: tuple[int, ...]
     """Action units of that event."""
+    face: int = 0
+    """Nearest true face."""
 
 
 def movements_in(recording: Recording, spot: SpotSpec) -> Iterator[Movement]:
-    """Run the spotter and the gates' limits over a recorded take."""
+    """Run the spotter and the gates' limits over a recorded take; nothing overshadows, which is for the confidence."""
     align, gates = PreprocessSpec().align, GateSpec()
     for samples in recording.faces.values():
         spotter = FaceSpotter(spot, align)
@@ -43,13 +45,14 @@ def movements_in(recording: Recording, spot: SpotSpec) -> Iterator[Movement]:
         face = _face_of(recording, samples[0])
         for signal in signals:
             if isinstance(signal, Finished):
+                signal = replace(signal, overshadowed=False)
                 onset, apex = (signal.sample_at(m) for m in (signal.interval.onset, signal.interval.apex))
                 held = examine(signal, displacement(onset.patch, apex.patch, align), gates)
                 event = _event_at(recording, face, signal)
                 units = () if event is None else recording.truth[event].event.action_units
                 admitted = LEFT_TO_CONFIDENCE.issuperset(held.reasons)
                 lean = replace(signal, samples=())  # they are large, and nothing below asks for them
-                yield Movement(recording.take, lean, dict(held.evidence), held.reasons, admitted, event, units)
+                yield Movement(recording.take, lean, dict(held.evidence), held.reasons, admitted, event, units, face)
 
 
 def _face_of(recording: Recording, sample: FaceSample) -> int:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tsfmicro.benchmarks.figures import read_result
+from tsfmicro.benchmarks.spotting.chance import f1_interval, per_minute
+from tsfmicro.intervals import Counts
 
 _FILES = ("spotting.json", "spotting_yardsticks.json", "spotting_trials.json", "spotting_confidence.json")
 
@@ -29,7 +31,8 @@ def spotting_figures(results: Path) -> str:
         [
             f"Test side, measured at commit {live['provenance']['commit']} (yardsticks at "
             f"{offline['provenance']['commit']}). *Midpoint* and *onset + constant* are the trivial apexes: they are "
-            "given the true interval, or the true onset.",
+            "given the true interval, or the true onset. In brackets: 95 % intervals, of F1 by Wilson, of false events "
+            "by Poisson, as if all events were independent.",
             "",
             "| method | footage | condition | events | found | false | F1 | apex error, ms (frames) | onset error, "
             "ms | midpoint, ms | onset + constant, ms | apex told after, ms |",
@@ -51,10 +54,15 @@ def spotting_figures(results: Path) -> str:
             "Trials on the train side; each person's movements are judged by a confidence that was fitted without that "
             f"person (commit {trials['provenance']['commit']}):",
             "",
-            "| variant | still 3 % F1 | quiet 2 % F1 | quiet 3 % F1 | expressive 2 % F1 | expressive 3 % F1 | "
-            "false a minute, expressive |",
-            "|---|---|---|---|---|---|---|",
+            "| variant | still 3 % F1 | quiet 2 % F1 | quiet 3 % F1 | expressive 2 % F1 | expressive 3 % F1 | 3 % with "
+            "noise | 3 % with JPEG | false a minute, quiet | false a minute, expressive | the same, however played |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
             *_trials(trials["rows"]),
+            "",
+            "How far the hidden events of the train side came, under all conditions: told; seen but not sure enough; "
+            "rejected by a limit alone; overlapped only by movements of another place or length; unseen.",
+            "",
+            *_stages(trials["rows"]),
             "",
             f"Calibration of the confidence, on people left out: {fit['movements']} movements, {fit['true']} of them "
             f"true; log loss {fit['log_loss']:.2f}, expected calibration error "
@@ -74,16 +82,25 @@ def _injected(row: dict[str, Any]) -> str:
             "apex_told_after_median_ms",
         )
     ]  # fmt: skip
-    counts = f"{row['hidden']} | {row['tp']} | {row['fp']} | {row['f1']:.2f}"
+    counts = f"{row['hidden']} | {row['tp']} | {row['fp']} | {row['f1']:.2f}{_between(row, 'f1')}"
     method = row.get("method", "live")
     return f"| {method} | {row['kind']} | {row['condition']} | {counts} | {apex} | {' | '.join(others)} |"
 
 
 def _untouched(row: dict[str, Any]) -> str:
     rejected = "–" if row["blinks_rejected"] is None else f"{100 * row['blinks_rejected']:.0f} %"
-    false = f"{row['false_events']} | {row['false_events_per_min']:.1f}"
+    false = f"{row['false_events']} | {row['false_events_per_min']:.1f}{_between(row, 'false_events_per_min')}"
     method = row.get("method", "live")
     return f"| {method} | {row['kind']} | {row['watched_s']:.0f} | {false} | {row['blinks']} | {rejected} |"
+
+
+def _between(row: dict[str, Any], figure: str) -> str:
+    interval = None
+    if figure == "f1":
+        interval = f1_interval(Counts(row["tp"], row["fp"], row["hidden"] - row["tp"]))
+    elif figure == "false_events_per_min":
+        interval = per_minute(row["false_events"], row["watched_s"])["false_events_per_min_interval"]
+    return "" if interval is None else f" ({interval[0]:.2g}–{interval[1]:.2g})"
 
 
 def _bars(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -92,20 +109,39 @@ def _bars(rows: Sequence[dict[str, Any]]) -> list[str]:
         for figure, held in row.get("bars", {}).items():
             by = "" if held["by"] is None else f" by {abs(held['by']):g}"
             answer = ("met" if held["met"] else "missed") + by
-            lines.append(
-                f"| {row['kind']} | {row['condition']} | {figure} | {held['bar']} | {row[figure]} | {answer} |"
-            )
+            value = f"{row[figure]}{_between(row, figure)}"
+            lines.append(f"| {row['kind']} | {row['condition']} | {figure} | {held['bar']} | {value} | {answer} |")
     return lines
 
 
 def _trials(rows: Sequence[dict[str, Any]]) -> list[str]:
     wanted = (
         ("still", "3%", "f1"), ("quiet", "2%", "f1"), ("quiet", "3%", "f1"), ("expressive", "2%", "f1"),
-        ("expressive", "3%", "f1"), ("expressive", "untouched", "false_events_per_min"),
+        ("expressive", "3%", "f1"), ("expressive", "3% noise4", "f1"), ("expressive", "3% jpeg40", "f1"),
+        ("quiet", "untouched", "false_events_per_min"), ("expressive", "untouched", "false_events_per_min"),
+        ("expressive", "untouched, all", "false_events_per_min"),
     )  # fmt: skip
     lines = []
     for name in dict.fromkeys(row["variant"] for row in rows):
         mine = {(row["kind"], row["condition"]): row for row in rows if row["variant"] == name}
-        cells = [f"{mine[kind, condition][figure]:.2f}" for kind, condition, figure in wanted]
+        cells = [_cell(mine[kind, condition], figure) for kind, condition, figure in wanted]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def _cell(row: dict[str, Any], figure: str) -> str:
+    return f"{row[figure]:.2f}{_between(row, figure) if figure != 'f1' else ''}"
+
+
+def _stages(rows: Sequence[dict[str, Any]]) -> list[str]:
+    known = ("told", "unsure", "misplaced", "unseen")
+    lines = ["| footage | told | unsure | rejected | misplaced | unseen |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        if "stages" in row:
+            stages = row["stages"]
+            rejected = {name: count for name, count in sorted(stages.items()) if name not in known}
+            by = ", ".join(f"`{name}` {count}" for name, count in rejected.items())
+            told, unsure, misplaced, unseen = (stages.get(name, 0) for name in known)
+            total = f"{sum(rejected.values())}{f' ({by})' if by else ''}"
+            lines.append(f"| {row['kind']} | {told} | {unsure} | {total} | {misplaced} | {unseen} |")
     return lines

@@ -28,11 +28,23 @@ from tsfmicro.realtime.watch import FaceWatch
 
 CONDITIONS: tuple[Condition, ...] = (Condition(0.0), Condition(2.0), Condition(3.0))
 """What the confidence is fitted on, and variants are tried on,"""
-MORE_CONDITIONS: dict[Kind, tuple[Condition, ...]] = {
-    Kind.STILL: (Condition(3.0, fps=30.0),),
-    Kind.EXPRESSIVE: tuple(Condition(amplitude, backwards=True) for amplitude in (0.0, 2.0, 3.0)),
+_BACKWARDS = tuple((Condition(amplitude, backwards=True), 0) for amplitude in (0.0, 2.0, 3.0))
+MORE_TAKES: dict[Kind, tuple[tuple[Condition, int], ...]] = {
+    Kind.STILL: ((Condition(3.0, fps=30.0), 0), (Condition(3.0, fps=25.0), 5)),
+    Kind.QUIET: ((Condition(2.0), 2), (Condition(3.0, noise_sigma=4.0), 5)),
+    Kind.EXPRESSIVE: (
+        *_BACKWARDS,
+        (Condition(2.0, backwards=True), 2),
+        (Condition(3.0), 2),
+        (Condition(0.0, noise_sigma=4.0), 0),
+        (Condition(3.0, noise_sigma=4.0), 5),
+        (Condition(0.0, jpeg_quality=40), 0),
+        (Condition(3.0, jpeg_quality=40), 6),
+        (Condition(0.0, speed=0.85), 0),
+        (Condition(0.0, backwards=True, speed=1.2), 0),
+    ),
 }
-"""and what besides, by kind."""
+"""and on what besides, by kind: conditions, and which draw of events each gets."""
 _NO_PIXELS = np.zeros((1, 1, 3), dtype=np.uint8)
 
 
@@ -52,7 +64,7 @@ def record(clips: Sequence[Clip], media: Path, folder: Path) -> Iterator[Path]:
     """Record every take that is not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     for clip in clips:
-        wanted = takes_of(clip, (*CONDITIONS, *MORE_CONDITIONS.get(clip.kind, ())))
+        wanted = (*takes_of(clip, CONDITIONS), *(Take(clip, *more) for more in MORE_TAKES.get(clip.kind, ())))
         lacking = tuple(take for take in wanted if not _path_of(folder, take).exists())
         for take, staged in stagings(clip, media, lacking) if lacking else ():
             faces: dict[int, list[FaceSample]] = {}

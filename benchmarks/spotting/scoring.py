@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tsfmicro.benchmarks.spotting.chance import f1_interval, per_minute
 from tsfmicro.benchmarks.spotting.filming import Spotted, TakeResult
 from tsfmicro.intervals import Counts, Span, match_intervals
 from tsfmicro.realtime.gates import LEFT_TO_CONFIDENCE, LOW_CONFIDENCE
@@ -75,6 +76,7 @@ def row_of(results: Sequence[TakeResult]) -> dict[str, Any]:
         "fp": counts.fp,
         "fn": counts.fn,
         "f1": round(counts.f1, 4),
+        "f1_interval": f1_interval(counts),
         "detection_rate": round(counts.recall, 4),
         "precision": round(counts.precision, 4),
     }
@@ -124,9 +126,8 @@ def untouched_row(results: Sequence[TakeResult]) -> dict[str, Any]:
     kept = sum(not any(s.onset_s <= b[1] and s.offset_s >= b[0] for s in spotted) for b, spotted in blinks)
     return {
         "takes": len(results),
-        "watched_s": round(watched_s, 1),
         "false_events": sum(map(len, reported)),
-        "false_events_per_min": round(60 * sum(map(len, reported)) / watched_s, 2) if watched_s else None,
+        **per_minute(sum(map(len, reported)), watched_s),
         "blinks": len(blinks),
         "blinks_rejected": round(kept / len(blinks), 4) if blinks else None,
     }

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 _COLUMNS = (
-    "variant", "method", "kind", "condition", "hidden", "tp", "fp", "fn", "f1", "detection_rate",
+    "variant", "method", "kind", "condition", "hidden", "tp", "fp", "fn", "f1", "f1_interval", "detection_rate",
     "apex_error_median_ms", "apex_midpoint_median_ms", "apex_onset_plus_constant_median_ms",
-    "false_events_per_min", "blinks_rejected",
+    "watched_s", "false_events_per_min", "false_events_per_min_interval", "blinks_rejected",
 )  # fmt: skip
 
 
@@ -25,12 +25,14 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
         columns = [name for name in _COLUMNS if any(name in row for row in rows)]
         table = Table(*columns, "bars")
         for row in rows:
-            if "curve" not in row:
+            if not {"curve", "stages"} & set(row):
                 table.add_row(*(_text(row.get(name)) for name in columns), _bars(row.get("bars", {})))
     Console().print(table)
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return "–".join(map(str, value))
     return "" if value is None else str(value)
 
 

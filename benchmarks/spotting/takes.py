@@ -36,6 +36,8 @@ class Condition:
     """Relative amplitude of a lamp's flicker."""
     backwards: bool = False
     """Footage played from its end: a face that does other things, for fitting."""
+    speed: float = 1.0
+    """Footage played faster or slower, likewise."""
 
     @property
     def name(self) -> str:
@@ -46,6 +48,7 @@ class Condition:
         parts += [f"jpeg{self.jpeg_quality}"] if self.jpeg_quality else []
         parts += [f"flicker{self.flicker:g}"] if self.flicker else []
         parts += ["backwards"] if self.backwards else []
+        parts += [f"speed{self.speed:g}"] if self.speed != 1.0 else []
         return " ".join(parts)
 
 

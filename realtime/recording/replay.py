@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from tsfmicro.closing import Closing
 from tsfmicro.errors import ContractError
 from tsfmicro.realtime.ledger import Ledger
 from tsfmicro.realtime.recording.layout import REPLAY_PREFIX, Header, read_header
@@ -17,7 +16,7 @@ from tsfmicro.realtime.watch import Sight
 from tsfmicro.values import Face, Frame, Moment
 
 
-class ReplaySource:
+class ReplaySource(Closing):
     """One source of a recorded session. It gives its frames as fast as they are taken, whether or not it was live.
 
     Args:
@@ -80,14 +79,6 @@ class ReplaySource:
     def close(self) -> None:
         """See ``Source.close``."""
         self._reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class RecordedIntake:

@@ -10,12 +10,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
 
+from tsfmicro.closing import Closing
 from tsfmicro.errors import SourceError, SourceLostError, UsageError
 from tsfmicro.values import Frame, UInt8Array
 
@@ -54,7 +53,7 @@ class CameraMode:
     format: str
 
 
-class CameraSource:
+class CameraSource(Closing):
     """A camera by index or ``/dev`` path. Rates asked for or declared are not believed: frames are stamped."""
 
     live = True
@@ -128,14 +127,6 @@ class CameraSource:
         """See ``Source.close``."""
         with _SILENCE:
             self._capture.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _warmed_up(self) -> UInt8Array | None:
         """The first picture worth looking at; None where there is none."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
+from tsfmicro.closing import Closing
 from tsfmicro.landmarks import FaceMeshDetector
 from tsfmicro.synthetic.action_units import EMOTIONS
 from tsfmicro.synthetic.blink import Blink
@@ -42,7 +41,7 @@ def demo_scene(seed: int = _SEED) -> Scene:
     return Scene(duration_s=_DURATION_S, fps=_FPS, events=tuple(events), blinks=blinks, seed=seed)
 
 
-class DemoSource:
+class DemoSource(Closing):
     """The clip behind ``demo:``; the same frames on every run.
 
     The portrait is NASA's picture of Eileen Collins, public domain, that scikit-image carries.
@@ -69,14 +68,6 @@ class DemoSource:
 
     def close(self) -> None:
         """Nothing is held open."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _demo_portrait() -> Portrait:

@@ -6,8 +6,6 @@ import time
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 import numpy as np
@@ -17,6 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from tsfmicro.closing import Closing
 from tsfmicro.errors import ContractError, SourceError
 from tsfmicro.realtime.sources.stream_errors import reason_of
 from tsfmicro.redaction import without_credentials
@@ -28,7 +27,7 @@ _TEXT_FORMATS = frozenset({"tty", "bin", "adf", "idf", "xbin"})
 """ffmpeg draws text files as a picture of a terminal with these; nobody means that."""
 
 
-class FileSource:
+class FileSource(Closing):
     """A video or animated GIF. Never drops a frame; keeps the file's own, possibly variable, times."""
 
     live = False
@@ -99,14 +98,6 @@ class FileSource:
         """See ``Source.close``."""
         self._pictures.close()
         self._container.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _video_stream(self) -> VideoStream:
         # The cover picture of a song is a video stream too, of one frame.

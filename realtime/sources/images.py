@@ -8,12 +8,11 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
 
+from tsfmicro.closing import Closing
 from tsfmicro.errors import SourceError, UsageError
 from tsfmicro.redaction import without_credentials
 from tsfmicro.values import Frame, UInt8Array
@@ -25,7 +24,7 @@ _END_MARKS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}
 """First bytes of JPEG and PNG, and the mark that ends a complete file of that kind."""
 
 
-class ImagesSource:
+class ImagesSource(Closing):
     """A folder, a glob pattern or one image. Ordered by the last number in the name, so ``img9`` precedes ``img10``."""
 
     live = False
@@ -87,14 +86,6 @@ class ImagesSource:
 
     def close(self) -> None:
         """Nothing is held open."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def read_image(path: Path) -> UInt8Array | None:

@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
+from tsfmicro.closing import Closing
 from tsfmicro.errors import SourceError, SourceLostError, TsfError, UsageError
 from tsfmicro.realtime.sources.base import Source
 from tsfmicro.values import Frame, Moment
@@ -71,7 +71,7 @@ class Restored:
 Item: TypeAlias = Frame | Lost | Restored
 
 
-class ReconnectingSource:
+class ReconnectingSource(Closing):
     """Frames of one live source over as many connections as it takes.
 
     Media time and frame numbers go on across a gap: time by the monotonic clock, numbers without a hole, since nobody
@@ -161,14 +161,6 @@ class ReconnectingSource:
                 self._disconnect()
             finally:
                 self._reading.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _items(self) -> Iterator[Item]:
         lost: Lost | None = None

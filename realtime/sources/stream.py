@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import av
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 
+from tsfmicro.closing import Closing
 from tsfmicro.errors import SourceError, SourceLostError, UsageError
 from tsfmicro.realtime.sources.file import FileSource, UprightRgb
 from tsfmicro.realtime.sources.stream_clock import StreamClock
@@ -69,7 +68,7 @@ def open_stream(url: str, spec: StreamSpec | None = None) -> StreamSource | Stre
         raise
 
 
-class StreamSource:
+class StreamSource(Closing):
     """One connection to a live stream."""
 
     live = True
@@ -144,14 +143,6 @@ class StreamSource:
         self._pictures.close()
         self._container.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _frame(self, picture: VideoFrame) -> Frame | None:
         """The picture with its place and time; None where it cannot be used."""
         arrived_s = self._arrived_s
@@ -211,7 +202,7 @@ class StreamSource:
                 self._position += 1
 
 
-class StreamedRecording:
+class StreamedRecording(Closing):
     """A recording on a server: read to its end without dropping a frame, never asked for twice."""
 
     live = False
@@ -261,14 +252,6 @@ class StreamedRecording:
     def close(self) -> None:
         """See ``Source.close``."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _connect(url: str, spec: StreamSpec) -> InputContainer:

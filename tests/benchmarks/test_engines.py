@@ -59,6 +59,15 @@ def test_another_network_runs_beside_and_is_held_against_itself() -> None:
     assert {"onnxruntime", "mmnet_torch", "mmnet_onnxruntime"} <= set(ratios)
 
 
+def test_a_backend_that_cannot_run_says_why() -> None:
+    skipped, *timed = engines.run_engines(
+        read_bundle(default_bundle_path()), ["tensorrt-rtx", "onnxruntime"], [1], 1, 1
+    )
+    assert (skipped["what"], skipped["status"]) == ("tensorrt-rtx", "not run")
+    assert "tsf-export" in skipped["why"]
+    assert [row["what"] for row in timed][:2] == ["torch, batch 1", "onnxruntime, batch 1"]
+
+
 def test_neighbours_in_time_are_compared() -> None:
     assert engines._ratios([1.0, 20.0, 3.0], [2.0, 40.0, 3.0]) == 0.5
 

@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from tsfmicro.benchmarks import commands, networks
+from tsfmicro.benchmarks import commands, model_page, networks
 from tsfmicro.benchmarks.compare import compare
 from tsfmicro.benchmarks.figures import with_figures
 from tsfmicro.benchmarks.model_page import model_figures
@@ -66,6 +66,25 @@ def test_training_alternates_the_two() -> None:
     compared = compare(*[{"scenario": "step", "settings": {}, "rows": [naive, ours, ratio]}] * 2)
     figures = {"naive": ("s", "cpu_s"), "network": ("s", "cpu_s"), "ratio": ("ratio", "cpu_ratio")}
     assert [(one.row, one.figure) for one in compared] == [(row, name) for row in figures for name in figures[row]]
+
+
+def test_the_ceiling_is_the_speed_of_square_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "_CEILING_SIDES", (64, 96))
+    ticks = iter(float(n) for n in range(100))  # every product takes one second
+    monkeypatch.setattr("time.process_time", lambda: next(ticks))
+    rows = networks.run_ceiling(rounds=3, threads=1)
+    assert [row["what"] for row in rows] == ["matrix products of side 64", "matrix products of side 96"]
+    assert [row["samples"]["gmacs_per_cpu_s"] for row in rows] == [[round(n**3 / 1e9, 5)] * 3 for n in (64, 96)]
+
+
+def test_the_bound_is_arithmetic_over_speed() -> None:
+    ceiling = {"settings": {"rounds": 2}, "rows": [{"what": "slow", "best_gmacs_per_cpu_s": 4.0},
+                                                   {"what": "fast", "best_gmacs_per_cpu_s": 10.0}]}  # fmt: skip
+    models = {"rows": [{"model": "tsfmicro", "fusion": fusion, "size": "base", "gmacs": gmacs}
+                       for fusion, gmacs in (("early", 9.0), ("late", 5.0))]}  # fmt: skip
+    step = {"settings": {"size": "base", "batch": 2}, "rows": [{"median_cpu_s": 4.0}]}
+    text = model_page._bound(ceiling, models, [step])
+    assert "2 fast ran at 10.0" in text and "`base`: 30.0 G multiply-adds, 3.00 s, 0.75 of the naive step" in text
 
 
 def test_the_command_keeps_the_record_and_its_objective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,14 +17,15 @@ from tsfmicro.benchmarks.spotting.fitting import (
     left_out,
     logistic_weights,
     record_of,
+    told,
 )
 from tsfmicro.benchmarks.spotting.movements import Movement
 from tsfmicro.benchmarks.spotting.takes import Condition, Take
 from tsfmicro.errors import UsageError
 from tsfmicro.motion import REGIONS, Displacement
-from tsfmicro.realtime.confidence import scorer_of
+from tsfmicro.realtime.confidence import FEATURES, scorer_of
 from tsfmicro.realtime.gates import GateSpec, examine
-from tsfmicro.realtime.spot import Shape
+from tsfmicro.realtime.shape import Shape
 
 SAMPLES = make_samples(50.0, 1.0)
 STILL = Displacement(np.zeros(len(REGIONS)), np.eye(2, 3), 0.1)
@@ -37,7 +38,10 @@ def movement(rng: np.random.Generator, *, true: bool, person: str = "a", kind: K
         moves[:2, 1] -= 3.0
     else:
         moves += rng.normal(0, 2.0, moves.shape)
-    shape = Shape(moves, np.full(len(REGIONS), 0.2), 3.0, 2.0, float(rng.uniform(0, 1)), float(rng.uniform(0, 1)))
+    together = np.zeros((moves.size, moves.size))
+    shape = Shape(
+        moves, np.full(len(REGIONS), 0.2), together, 3.0, 2.0, float(rng.uniform(0, 1)), float(rng.uniform(0, 1))
+    )
     finished = replace(make_finished(SAMPLES), shape=shape, region="left_brow")
     clip = Clip("c", "", person, Side.TRAIN, kind, 0, 0, 9, 1, nuisances=False, rates=False)
     evidence = dict(examine(finished, STILL, GateSpec()).evidence)
@@ -94,6 +98,26 @@ def test_who_is_checked_has_no_say() -> None:
     mine = np.array([m.take.clip.person == "c" for m in people])
     np.testing.assert_array_equal(before[mine], after[mine])
     assert not np.allclose(before[~mine], after[~mine])
+
+
+def test_a_feature_can_be_left_out() -> None:
+    chosen = [FEATURES.index(name) for name in ("twin", "pattern")]
+    usual, without = fit_scorer(some()).weights, fit_scorer(some(), frozenset({"twin", "pattern"})).weights
+    np.testing.assert_allclose(without[chosen], 0.0, atol=1e-12)
+    assert (np.abs(usual[chosen]) > 0.01).all()
+    assert not np.allclose(np.delete(without, chosen), np.delete(usual, chosen))
+
+
+def test_overlapping_movements_of_a_face_are_told_once() -> None:
+    rng = np.random.default_rng(2)
+    brow = movement(rng, true=True)
+    chin = replace(brow, finished=replace(brow.finished, region="chin", candidate=2))
+    elsewhere = replace(chin, take=replace(chin.take, number=1)), replace(chin, face=1)
+    merits = np.array([0.6, 0.9, 0.7, 0.3])
+    everything = [brow, chin, *elsewhere]
+    assert told(everything, merits, 0.5) == [chin, elsewhere[0]]
+    assert told(everything, merits, 0.2) == [chin, *elsewhere]
+    assert told([brow, chin], np.array([0.6, 0.6]), 0.5) == [brow]
 
 
 def test_only_movements_the_gates_leave_open_count() -> None:

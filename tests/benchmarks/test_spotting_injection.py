@@ -142,6 +142,14 @@ def test_backwards_is_the_mirror_of_time() -> None:
     assert (start_s, end_s) == pytest.approx((there.times_s[-1] - 0.6, there.times_s[-1] - 0.5))
 
 
+def test_faster_footage_is_shorter_and_shows_the_same() -> None:
+    usual, faster = footage(), footage().at_speed(1.25)
+    assert faster.duration_s == pytest.approx(usual.duration_s / 1.25)
+    assert len(faster.pictures) == len(usual.pictures)
+    ((start_s, end_s),) = faster.blinks
+    assert (start_s, end_s) == pytest.approx((0.5 / 1.25, 0.6 / 1.25))
+
+
 def test_blinks_are_short_closures() -> None:
     times_s = [i / 30 for i in range(150)]
     openings: list[float | None] = [0.3] * 150

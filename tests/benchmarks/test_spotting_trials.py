@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +75,51 @@ def test_every_variant_is_scored_on_every_kind(tmp_path: Path, monkeypatch: pyte
     found = {person: some(person=person) for person in ("a", "b", "c")}
 
     def given(taken: Recording, spot: SpotSpec) -> list[Movement]:
-        return found[taken.take.clip.person]
+        return [replace(m, take=taken.take) for m in found[taken.take.clip.person]]
 
     monkeypatch.setattr(trials, "movements_in", given)
     for person in found:
         (tmp_path / f"{person}.pkl").write_bytes(pickle.dumps(recording(person)))
-    rows = run_trials(tmp_path)
+    *rows, stages = run_trials(tmp_path)
+    assert stages["stages"] == {"told": 3}
     assert [row["variant"] for row in rows] == list(VARIANTS)
     for row in rows:
         assert (row["kind"], row["condition"], row["hidden"]) == ("still", "3%", 3)
-    limits = next(row for row in rows if row["variant"] == "limits alone, no confidence")
-    shipped = next(row for row in rows if row["variant"] == "as shipped")
-    assert limits["fp"] == 3 * 40 - 1  # every movement, all of one clip's name and event but one
-    assert shipped["fp"] < limits["fp"]
+        assert row["f1_interval"][0] <= row["f1"] <= row["f1_interval"][1]
+    # All movements of a take lie at the same time: the most confident is told, and all where none has more merit.
+    by_name = {row["variant"]: row for row in rows}
+    limits, shipped = by_name["limits alone, no confidence"], by_name["as shipped"]
+    assert (limits["tp"], limits["fp"]) == (3, 3 * 40 - 3)
+    assert (shipped["tp"], shipped["fp"]) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reported", "stage"),
+    [
+        ({}, True, "told"),
+        ({}, False, "unsure"),
+        ({"admitted": False, "exceeded": ("blink", "slow_onset")}, False, "slow_onset"),
+        ({"event": None}, False, "misplaced"),
+        ({"event": None, "face": 1}, False, "unseen"),
+    ],
+)
+@pytest.mark.usefixtures("brow_rises")
+def test_the_stage_that_loses_an_event_is_told(changes: dict[str, Any], reported: bool, stage: str) -> None:
+    taken = recording()
+    found = [replace(m, **changes) for m in movements_in(taken, SpotSpec())]
+    assert list(trials.stages_of(taken, found, found if reported else [])) == [stage]
+
+
+def test_untouched_footage_counts_however_it_is_played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    movements_of = {person: some(person=person) for person in ("a", "b", "c")}
+    monkeypatch.setattr(trials, "movements_in", lambda taken, _: movements_of.get(taken.take.clip.name, []))
+    for person in ("a", "b", "c"):
+        (tmp_path / f"{person}.pkl").write_bytes(pickle.dumps(recording(person)))
+    for condition in (Condition(0.0), Condition(0.0, noise_sigma=4.0)):
+        plain = recording("z")
+        watched = replace(plain, take=replace(plain.take, condition=condition), truth=(), watched_s=30.0)
+        (tmp_path / f"{condition.name}.pkl").write_bytes(pickle.dumps(watched))
+    rows = [row for row in run_trials(tmp_path) if row["variant"] == "as shipped" and "false_events" in row]
+    assert sorted(row["condition"] for row in rows) == ["untouched", "untouched noise4", "untouched, all"]
+    assert [row["watched_s"] for row in rows] == [30.0, 30.0, 60.0]
+    assert rows[2]["false_events_per_min_interval"] == [0.0, pytest.approx(3.69)]

@@ -1,4 +1,4 @@
-"""Scenario ``stages``: three rows, over frames that were really processed."""
+"""Scenario ``stages``: costs and their ratios, over frames that were really processed."""
 
 from __future__ import annotations
 
@@ -12,33 +12,80 @@ import pytest
 from tests.factories import astronaut
 from tsfmicro.benchmarks import commands
 from tsfmicro.benchmarks import stages as scenario
-from tsfmicro.benchmarks.stages import run_stages
+from tsfmicro.benchmarks.stages import Cost, run_stages
 from tsfmicro.errors import TsfError
+from tsfmicro.realtime.events import Event
+from tsfmicro.realtime.pipeline import EventRecogniser
+from tsfmicro.values import Frame
+
+WHATS = [
+    "landmark model alone",
+    "decode to spotter",
+    "ratio",
+    "decode to spotter, one thread",
+    "ratio, one thread",
+    "ratio, processor time",
+]
 
 
-def test_three_rows_with_positive_numbers() -> None:
-    alone, whole, ratio = run_stages("demo:", rounds=1, max_frames=12)
-    assert [row["what"] for row in (alone, whole, ratio)] == ["landmark model alone", "decode to spotter", "ratio"]
-    assert alone["frames"] == whole["frames"] == 12
-    assert alone["median_ms_per_frame"] > 0
-    assert whole["median_ms_per_frame"] > 0
-    assert whole["frames_per_s"] == pytest.approx(1e3 / whole["median_ms_per_frame"], rel=0.05)
-    assert 0 < ratio["min"] == ratio["median"] == ratio["max"]
-    assert ratio["rounds"] == 1
-    assert whole["stages"]
-    assert all(stage["count"] > 0 and stage["p50_ms"] > 0 for stage in whole["stages"].values())
-    assert whole["stages"]["decode"]["count"] == 11  # the first frame loads the models
+def test_rows_with_positive_numbers() -> None:
+    rows = run_stages("demo:", rounds=1, max_frames=12)
+    assert [row["what"] for row in rows] == WHATS
+    alone, path, _, single, *_ = rows
+    for cost in (alone, path, single):
+        assert cost["frames"] == 12
+        assert cost["median_ms_per_frame"] > 0
+        assert cost["processor_ms_per_frame"] > 0
+    for way in (path, single):
+        assert way["frames_per_s"] == pytest.approx(1e3 / way["median_ms_per_frame"], rel=0.05)
+        assert all(stage["count"] > 0 and stage["p50_ms"] > 0 for stage in way["stages"].values())
+        assert (
+            way["stages"]["spot"]["count"] == 12
+        )  # the first is analysed before the clock runs, since it loads models
+        assert way["stages"]["decode"]["count"] >= 11
+    for row in rows:
+        if row["what"].startswith("ratio"):
+            assert 0 < row["min"] == row["median"] == row["max"]
+            assert row["rounds"] == 1
     assert alone["picture"] == "640x480"
-    json.dumps([alone, whole, ratio], allow_nan=False)
+    json.dumps(rows, allow_nan=False)
 
 
 def test_ratios_are_taken_pair_by_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    alone_ms, whole_ms = iter([1.0, 2.0, 4.0]), iter([3.0, 4.0, 20.0])
-    monkeypatch.setattr(scenario, "_landmarks_ms", lambda *_: next(alone_ms))
-    monkeypatch.setattr(scenario, "_path_ms", lambda *_: next(whole_ms))
-    alone, whole, ratio = run_stages("demo:", rounds=3, max_frames=2)
-    assert (alone["median_ms_per_frame"], whole["median_ms_per_frame"], whole["frames_per_s"]) == (2.0, 4.0, 250.0)
-    assert (ratio["median"], ratio["min"], ratio["max"], ratio["rounds"]) == (3.0, 2.0, 5.0, 3)
+    def scripted(name: str, *costs: tuple[float, float]) -> None:
+        left = iter(costs)
+        monkeypatch.setattr(scenario, name, lambda *_: Cost(*next(left)))
+
+    scripted("_landmarks_cost", (1.0, 1.0), (2.0, 4.0), (4.0, 2.0))
+    scripted("_path_cost", (3.0, 6.0), (4.0, 8.0), (20.0, 10.0))
+    scripted("_single_thread_cost", (4.0, 9.0), (5.0, 9.0), (32.0, 9.0))
+    rows = {row["what"]: row for row in run_stages("demo:", rounds=3, max_frames=2)}
+    alone, path, single = rows[WHATS[0]], rows[WHATS[1]], rows[WHATS[3]]
+    assert (alone["median_ms_per_frame"], alone["processor_ms_per_frame"]) == (2.0, 2.0)
+    assert (path["median_ms_per_frame"], path["processor_ms_per_frame"], path["frames_per_s"]) == (4.0, 8.0, 250.0)
+    assert (single["median_ms_per_frame"], single["frames_per_s"]) == (5.0, 200.0)
+    ratios = {what: tuple(rows[what][figure] for figure in ("median", "min", "max", "rounds")) for what in WHATS[2::2]}
+    assert ratios == {"ratio": (3.0, 2.0, 5.0, 3), "ratio, one thread": (4.0, 2.5, 8.0, 3)}
+    assert tuple(rows["ratio, processor time"][figure] for figure in ("median", "min", "max")) == (5.0, 2.0, 6.0)
+
+
+def test_both_ways_analyse_every_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[int]] = []
+
+    class Watched(EventRecogniser):
+        def __init__(self, *args: Any, **others: Any) -> None:
+            super().__init__(*args, **others)
+            seen.append([])
+
+        def process(self, frame: Frame) -> list[Event]:
+            seen[-1].append(frame.index)
+            return []
+
+    monkeypatch.setattr(scenario, "EventRecogniser", Watched)
+    monkeypatch.setattr(scenario, "_landmarks_cost", lambda _: Cost(1.0, 1.0))
+    clip = scenario.write_demo(tmp_path / "demo.mp4", 25)
+    run_stages(str(clip), rounds=2, max_frames=20)
+    assert seen == [list(range(20))] * 4
 
 
 def test_a_clip_is_read_no_further_than_asked_for(tmp_path: Path) -> None:

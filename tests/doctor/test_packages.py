@@ -120,7 +120,7 @@ def test_all_in_range_and_as_tested() -> None:
 
 def test_a_package_that_is_missing() -> None:
     (found, _) = judge_packages([Package(AV, None, "18.1.0")], CHECKOUT)
-    assert found.status == "fail" and "av>=16,<19 is not installed" in found.detail
+    assert found.status == "fail" and "av>=17,<19 is not installed" in found.detail
     assert found.fix == f"{CONSTRAINED} av==18.1.0"
 
 

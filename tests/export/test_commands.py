@@ -104,7 +104,7 @@ def quick(exported: Bundle, monkeypatch: pytest.MonkeyPatch) -> onnx.ModelProto:
     """Skips the tracing, which was done once, and most of the probes; the proof is done again."""
     traced = trace_once(load_fused(exported))
     monkeypatch.setattr(products, "trace", lambda fused, opset: traced)
-    monkeypatch.setattr(parity, "TEXTURE_PAIRS", 4)
+    monkeypatch.setattr(parity, "TEXTURE_PAIRS", 2)
     monkeypatch.setattr(parity, "FACE_PAIRS", 2)
     return traced
 
@@ -149,7 +149,7 @@ def test_json_reports_files_and_parity(
     assert (file["kind"], file["precision_requested"], file["precision_actual"]) == ("onnx", "float32", "float32")
     assert report["passed"] is True
     assert report["parity"]["tolerance"] == TOLERANCE
-    assert report["parity"]["pairs"] == 6
+    assert report["parity"]["pairs"] == 4
     assert report["parity"]["nan"] == report["parity"]["label_flips"] == 0
     assert 0 <= report["parity"]["max_abs"] <= TOLERANCE
 
@@ -161,7 +161,7 @@ def test_without_json_stdout_stays_empty(
     assert run(monkeypatch, bare.path) == 0
     streams = capsys.readouterr()
     assert streams.out == ""
-    assert "0 of 6 labels" in streams.err
+    assert "0 of 4 labels" in streams.err
 
 
 @pytest.mark.usefixtures("quick")

@@ -17,6 +17,7 @@ from onnx import TensorProto, numpy_helper  # noqa: E402
 from tests.export.traced import VARIANTS, lively, name_of, trace_once  # noqa: E402
 from tsfmicro.errors import BackendError, ContractError  # noqa: E402
 from tsfmicro.export.half import fold_batch_norms, to_half  # noqa: E402
+from tsfmicro.export.lean import lean  # noqa: E402
 from tsfmicro.export.onnx_graph import in_precision  # noqa: E402
 from tsfmicro.export.parity import graph_logits, network_logits  # noqa: E402
 from tsfmicro.export.precision import MatrixLayer, matrix_layers, require_precision  # noqa: E402
@@ -51,7 +52,7 @@ def input_types(model: onnx.ModelProto, op_type: str) -> list[int]:
 
 def test_products_are_half_and_what_is_delicate_is_not(half: onnx.ModelProto) -> None:
     layers = matrix_layers(half)
-    assert len(layers) == 73
+    assert len(layers) == 87
     assert [layer.name for layer in layers if layer.precision != "float16"] == ["head.classify"]
     for op_type, count in (
         ("LayerNormalization", 15),
@@ -67,7 +68,7 @@ def test_products_are_half_and_what_is_delicate_is_not(half: onnx.ModelProto) ->
 
 
 def test_layers_are_called_after_their_weights(half: onnx.ModelProto, fused: FusedRecognizer) -> None:
-    modules = {name for name, _ in fused.network.named_modules()}
+    modules = {name for name, _ in lean(fused).network.named_modules()}
     named = [layer.name for layer in matrix_layers(half) if not layer.name.startswith("node_")]
     assert len(named) == len(set(named)) > 45
     assert set(named) <= modules
@@ -134,7 +135,7 @@ def test_one_float32_layer_is_enough_to_refuse() -> None:
 def test_a_float32_graph_is_not_taken_for_a_half_one(traced: onnx.ModelProto) -> None:
     whole = matrix_layers(onnx.load_from_string(in_precision(traced, Precision.FLOAT32)))
     assert require_precision(whole, Precision.FLOAT32, "it") is Precision.FLOAT32
-    with pytest.raises(BackendError, match="72 of 73 matrix layers are not"):
+    with pytest.raises(BackendError, match="86 of 87 matrix layers are not"):
         require_precision(whole, Precision.FLOAT16, "it")
 
 

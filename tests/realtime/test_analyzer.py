@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from tsfmicro.realtime.events import MeApex, MeEnd, MeRejected, MeStart
 from tsfmicro.realtime.gates import GateSpec
 from tsfmicro.realtime.look import Look
 from tsfmicro.realtime.samples import FaceSample
-from tsfmicro.realtime.spot import ApexConfirmed, Signal, SpotSpec, Started
+from tsfmicro.realtime.spot import ApexConfirmed, Finished, Signal, SpotSpec, Started
 from tsfmicro.values import Float64Array, Moment, UInt8Array
 
 STILL: Float64Array = np.eye(2, 3)
@@ -31,7 +32,10 @@ class ScriptedSpotter:
     said: Sequence[Signal] = ()
     score, active, calibrated = 4.5, True, True
 
-    def __init__(self, spec: SpotSpec, align: AlignSpec, candidates: int = 0) -> None:
+    def __init__(
+        self, spec: SpotSpec, align: AlignSpec, candidates: int = 0, merit: Callable[[Finished], float] | None = None
+    ) -> None:
+        self.merit = merit
         self.candidates = candidates + len(self.said)
 
     def push(self, sample: FaceSample) -> Sequence[Signal]:
@@ -107,6 +111,22 @@ def test_the_apex_is_judged_against_the_onset(monkeypatch: pytest.MonkeyPatch, m
     ((reference, current),) = measured
     assert reference is finished.sample_at(finished.interval.onset).patch
     assert current is finished.sample_at(finished.interval.apex).patch
+
+
+def test_what_another_movement_tells_better_says_so_and_is_measured_once(
+    monkeypatch: pytest.MonkeyPatch, measured: Measured
+) -> None:
+    finished = make_finished(SAMPLES)
+    monkeypatch.setattr(ScriptedSpotter, "said", (replace(finished, overshadowed=True),))
+    analyzer = FaceAnalyzer("clip", 12, AlignSpec(), SpotSpec(), GateSpec(), None)
+    spotter = analyzer._spotter
+    assert isinstance(spotter, ScriptedSpotter) and spotter.merit is not None
+    assert spotter.merit(finished) == -1.0  # nothing is known of its shape
+    (event,) = analyzer.push(make_sample(0, 0.0))
+    assert isinstance(event, MeRejected) and event.reasons == ("same_movement",)
+    assert len(measured) == 1
+    analyzer.push(make_sample(1, 0.1))
+    assert len(measured) == 2
 
 
 @pytest.mark.parametrize("flush", [False, True])

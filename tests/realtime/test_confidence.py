@@ -12,8 +12,18 @@ from tests.factories import make_finished, make_samples
 from tsfmicro.errors import ContractError
 from tsfmicro.motion import REGIONS, Displacement
 from tsfmicro.realtime.confidence import FEATURES, Scorer, features_of, scorer_of, shipped_scorer
-from tsfmicro.realtime.gates import LEFT_TO_CONFIDENCE, LOW_CONFIDENCE, GateSpec, examine, judge
-from tsfmicro.realtime.spot import Finished, Shape
+from tsfmicro.realtime.gates import (
+    LEFT_TO_CONFIDENCE,
+    LOW_CONFIDENCE,
+    GateSpec,
+    Verdict,
+    examine,
+    judge,
+    merit_of,
+    overshadowed,
+)
+from tsfmicro.realtime.shape import Shape, UsualMoves
+from tsfmicro.realtime.spot import Finished
 
 BROW, TWIN = REGIONS.index("left_brow"), REGIONS.index("right_brow")
 SPEC = GateSpec(min_confidence=0.5)
@@ -24,7 +34,16 @@ def shape(**changes: Any) -> Shape:
     moves = np.zeros((len(REGIONS), 2))
     moves[BROW], moves[TWIN] = (0.5, -3.0), (-0.5, -3.0)
     spread = np.full(len(REGIONS), 0.1)
-    usual: dict[str, Any] = {"moves": moves, "spread": spread, "rise": 3.0, "fall": 2.7, "before": 0.1, "after": 0.1}
+    together = np.zeros((moves.size, moves.size))
+    usual: dict[str, Any] = {
+        "moves": moves,
+        "spread": spread,
+        "together": together,
+        "rise": 3.0,
+        "fall": 2.7,
+        "before": 0.1,
+        "after": 0.1,
+    }
     return Shape(**(usual | changes))
 
 
@@ -65,6 +84,65 @@ def test_one_brow_alone_has_no_twin() -> None:
     moves = shape().moves.copy()
     moves[TWIN] = 0.0
     assert features(finished(moves=moves))["twin"] == 0.0
+
+
+def test_what_moves_besides_the_pattern_is_told() -> None:
+    pattern = (shape().moves / np.linalg.norm(shape().moves))[None]
+    chewing = shape().moves.copy()
+    chewing[REGIONS.index("chin")] = (0.0, 4.0)
+    alone, both = features(finished(), pattern), features(finished(moves=chewing), pattern)
+    assert alone["besides_pattern"] == pytest.approx(np.log(0.2))
+    assert both["besides_pattern"] == pytest.approx(np.log(4.2))
+    assert (alone["pattern_over_usual"], alone["unusual_pattern"]) == pytest.approx((1.0, 1.0))
+    restless = np.where(np.arange(len(REGIONS)) == REGIONS.index("chin"), 8.0, 0.1)
+    forgiven = features(finished(moves=chewing, spread=restless), pattern)
+    assert forgiven["pattern"] == both["pattern"] < both["pattern_over_usual"] + 0.2
+    assert forgiven["pattern_over_usual"] > 0.99 > both["pattern_over_usual"]
+
+
+def test_a_movement_that_the_face_usually_makes_is_not_unusual() -> None:
+    raised = shape().moves
+    pattern = (raised / np.linalg.norm(raised))[None]
+    jaw = np.zeros_like(raised)
+    jaw[REGIONS.index("chin")] = jaw[REGIONS.index("lower_lip")] = (0.0, 3.0)
+    as_usual = {"moves": raised + jaw, "together": np.outer(jaw, jaw)}
+    usual, never = features(finished(**as_usual), pattern), features(finished(moves=raised + jaw), pattern)
+    assert usual["unusual_pattern"] > 0.95 > 0.8 > never["unusual_pattern"]
+    assert usual["unusual_besides_pattern"] < 0.5 < 1.5 < never["unusual_besides_pattern"]
+    same = features(finished(together=np.outer(raised, raised)), pattern)
+    assert same["unusual_along_pattern"] < 0.5 < features(finished(), pattern)["unusual_along_pattern"]
+
+
+def test_usual_moves_are_those_of_two_seconds_before_the_movement() -> None:
+    usual = UsualMoves(lookback_s=1.5)
+    assert not usual.together(0.5, 0.6).any()
+    for i in range(600):
+        out = np.zeros((len(REGIONS), 2))
+        out[0, 1] = 1.0 if i < 200 else 2.0 if i < 400 else 9.0
+        usual.add(i / 100, out)
+    assert usual.together(4.0, 4.0)[1, 1] == pytest.approx(4.0)  # the first two seconds are forgotten, the last to come
+    assert usual.together(5.0, 5.0)[1, 1] == pytest.approx((100 * 4 + 100 * 81) / 200)
+    assert np.count_nonzero(usual.together(5.0, 5.0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("reasons", "confidence", "merit"),
+    [
+        ((), 0.8, 0.8),
+        (("low_confidence", "blink"), 0.3, 0.3),
+        (("slow_onset",), 0.9, -1.0),
+        (("no_return", "speech"), 0.9, -1.0),
+        ((), None, -1.0),
+    ],
+)
+def test_merit_is_the_confidence_of_what_no_limit_rejects_alone(
+    reasons: tuple[str, ...], confidence: float | None, merit: float
+) -> None:
+    verdict = Verdict(reasons, {}, confidence)
+    assert merit_of(verdict) == merit
+    hidden = overshadowed(verdict)
+    assert hidden.reasons == ("same_movement", *(r for r in reasons if r != LOW_CONFIDENCE))
+    assert hidden.confidence == confidence
 
 
 def test_confidence_is_a_probability_and_follows_the_logit() -> None:

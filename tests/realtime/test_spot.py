@@ -258,6 +258,17 @@ def test_one_movement_of_several_parts_is_told_once(monkeypatch: pytest.MonkeyPa
     assert sorted((end.region, end.overshadowed) for end in ends) == [("chin", True), ("right_brow", False)]
 
 
+@pytest.mark.parametrize("best", ["chin", "right_brow"])
+@pytest.mark.parametrize("later_s", [0.01, 0.06])
+def test_the_one_of_most_merit_tells_of_a_movement(monkeypatch: pytest.MonkeyPatch, best: str, later_s: float) -> None:
+    chin = movement((2.0 + later_s, 2.15 + later_s, 2.40 + later_s), amplitude=1.5)
+    play(monkeypatch, movement((2.0, 2.15, 2.40)), chin=chin)
+    spotter = FaceSpotter(SPEC, ALIGN, merit=lambda finished: float(finished.region == best))
+    ends = [s for _, s in push_all(spotter, 60.0, 4.0) if isinstance(s, Finished)]
+    assert sorted(end.region for end in ends) == ["chin", "right_brow"]
+    assert [end.region for end in ends if not end.overshadowed] == [best]
+
+
 def test_movements_of_two_parts_at_two_times_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
     play(monkeypatch, movement((2.0, 2.15, 2.40)), chin=movement((2.6, 2.75, 3.0)))
     ends = [s for _, s in push_all(FaceSpotter(SPEC, ALIGN), 60.0, 4.0) if isinstance(s, Finished)]

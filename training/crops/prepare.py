@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,7 @@ from tsfmicro.models.fdp.config import window_positions
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.training.crops.cache import CacheEntry, CacheIndex, CropCache, create_or_resume
 from tsfmicro.training.crops.faces import Cropper, Faces, make_cropper, read_picture
+from tsfmicro.training.crops.neighbours import Neighbours, neighbours_of, require_range
 from tsfmicro.training.datasets.audit import Audit
 from tsfmicro.training.datasets.frames import find_frame, index_frames
 from tsfmicro.training.datasets.load import Dataset
@@ -31,6 +32,8 @@ _DIFFERENCE_GAIN = 4
 class _Job:
     number: int
     files: tuple[Path, ...]
+    near_onset: tuple[Path, ...]
+    near_apex: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +41,9 @@ class _Result:
     number: int
     crops: list[UInt8Array] | None
     failure: str
+    neighbours: list[UInt8Array] = field(default_factory=list)
+    unreadable: int = 0
+    """Neighbours whose place the key frame takes."""
 
 
 def faces_for(data: Dataset, asked: Faces | None) -> Faces:
@@ -54,7 +60,14 @@ def faces_for(data: Dataset, asked: Faces | None) -> Faces:
     return Faces.DATASET if kinds == {"cropped"} else Faces.LANDMARKS
 
 
-def index_of(audit: Audit, faces: Faces, preprocess: PreprocessSpec, window: int | None = None) -> CacheIndex:
+def index_of(
+    audit: Audit,
+    faces: Faces,
+    preprocess: PreprocessSpec,
+    window: int | None = None,
+    *,
+    key_frame_range: float = 0.0,
+) -> CacheIndex:
     """Every clip of an audit that has frames, the nearest frame standing in where one is missing.
 
     Args:
@@ -63,10 +76,13 @@ def index_of(audit: Audit, faces: Faces, preprocess: PreprocessSpec, window: int
         preprocess: how crops are cut.
         window: number of frames spread evenly from onset to offset, for a recogniser without key frames; None for
             onset and apex.
+        key_frame_range: share of the way from onset to apex within which frames beside them are cut too; windows
+            have none.
 
     Raises:
-        UsageError: if no clip has any.
+        UsageError: if no clip has any, or onset and apex could meet.
     """
+    require_range(key_frame_range)
     data = audit.data
     root = data.root if data.root.is_dir() else data.root.parent
     entries: list[CacheEntry] = []
@@ -84,17 +100,19 @@ def index_of(audit: Audit, faces: Faces, preprocess: PreprocessSpec, window: int
         files = [found.path.relative_to(root).as_posix() for found in (onset, apex)]
         spread = () if window is None else window_positions(clip.onset, clip.offset, window)
         between = [found.path for number in spread if (found := find_frame(frames, number)) is not None]
+        near = neighbours_of(clip, onset, apex, frames, key_frame_range, root) if window is None else Neighbours()
         entries.append(
             CacheEntry(
                 clip.key, row.dataset, row.subject, row.clip, row.sheet_onset, clip.label, files[0], files[1],
-                tuple(path.relative_to(root).as_posix() for path in between),
+                tuple(path.relative_to(root).as_posix() for path in between), near,
             )
         )  # fmt: skip
     if not entries:
         raise UsageError(
             f"{root} holds no frame of any clip; audit it with tsf-train audit to see where they should be"
         )
-    return CacheIndex(data.adapter.id, data.protocol.id, audit.digest, faces, preprocess, tuple(entries))
+    share = key_frame_range if any(entry.neighbours for entry in entries) else 0.0
+    return CacheIndex(data.adapter.id, data.protocol.id, audit.digest, faces, preprocess, tuple(entries), share)
 
 
 def prepare(
@@ -110,7 +128,7 @@ def prepare(
         on_done: called with the number of finished and of all entries.
     """
     cache = create_or_resume(folder, index)
-    jobs = [_Job(n, tuple(root / name for name in index.entries[n].files)) for n in cache.pending]
+    jobs = [_job(n, index.entries[n], root) for n in cache.pending]
     total = len(index.entries)
     finished = total - len(jobs)
     on_done(finished, total)
@@ -122,7 +140,7 @@ def prepare(
             if result.crops is None:
                 cache.fail(result.number, result.failure)
             else:
-                cache.store(result.number, result.crops)
+                cache.store(result.number, result.crops, result.neighbours, result.unreadable)
             finished += 1
             if finished % _FLUSH_EVERY == 0:
                 cache.flush()
@@ -132,6 +150,11 @@ def prepare(
     if cache.usable:
         cv2.imwrite(str(contact), contact_sheet(cache)[..., ::-1])
     return cache
+
+
+def _job(number: int, entry: CacheEntry, root: Path) -> _Job:
+    names = (entry.files, entry.neighbours.onset, entry.neighbours.apex)
+    return _Job(number, *(tuple(root / name for name in group) for group in names))
 
 
 def _results(jobs: list[_Job], faces: Faces, spec: PreprocessSpec, workers: int) -> Iterator[_Result]:
@@ -166,10 +189,20 @@ def _crop_in_worker(job: _Job) -> _Result:
 def _crop(job: _Job, cropper: Cropper | None) -> _Result:
     assert cropper is not None
     try:
-        crops = cropper([read_picture(path) for path in job.files])
+        pictures = [read_picture(path) for path in job.files]
+        crops = cropper(pictures)
     except TsfError as error:
         return _Result(job.number, None, str(error))
-    return _Result(job.number, crops, "")
+    near: list[UInt8Array] = []
+    unreadable = 0
+    for key_frame, paths in zip(crops, (job.near_onset, job.near_apex), strict=False):
+        for path in paths:
+            try:
+                near.append(cropper([pictures[0], read_picture(path)])[1])  # held on the onset like the apex
+            except TsfError:
+                near.append(key_frame)
+                unreadable += 1
+    return _Result(job.number, crops, "", near, unreadable)
 
 
 def contact_sheet(cache: CropCache) -> UInt8Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tsfmicro.models.recogniser import AnyNetwork, recogniser
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.training.loso.augment import augmented
+from tsfmicro.training.loso.keyframes import pairs_of
 from tsfmicro.training.loso.samples import Samples
 from tsfmicro.training.loso.spec import LosoSpec, Precision, Select, derived_seed
 from tsfmicro.values import Float64Array
@@ -74,6 +75,9 @@ class Learner:
         # Stochastic depth draws from the global generator.
         torch.manual_seed(derived_seed(seed, name, "depth"))
         self._random = torch.Generator().manual_seed(derived_seed(seed, name, "batches"))
+        # Apart from the batches, so that these are the same whether key frames are drawn or not.
+        frames = torch.Generator().manual_seed(derived_seed(seed, name, "key frames"))
+        self._pairs = pairs_of(samples, spec.key_frames, frames)
         self._optimiser = torch.optim.AdamW(network.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay)
         self._epoch = 0
 
@@ -84,7 +88,7 @@ class Learner:
         order = torch.randperm(len(self._samples), generator=self._random).to(self._device)
         loss_sum, hits = 0.0, 0
         for part in torch.split(order, spec.batch):
-            crops = augmented(self._samples.crops[part], spec.augment, self._random, self._mean)
+            crops = augmented(self._pairs(part), spec.augment, self._random, self._mean)
             truth = self._samples.labels[part]
             with torch.autocast(self._device.type, torch.bfloat16, enabled=spec.precision is Precision.BF16):
                 loss, logits = self.fused.loss(crops, truth)
@@ -153,7 +157,7 @@ def split_inner(train: Samples, spec: LosoSpec, *, seed: int, name: str) -> tupl
 def shuffled(train: Samples, *, seed: int, name: str) -> Samples:
     """The same samples with their labels dealt out anew: a control that may learn everything but the truth."""
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(derived_seed(seed, name, "shuffle")))
-    return Samples(train.crops, train.labels[order.to(train.labels.device)], train.entries, train.classes)
+    return replace(train, labels=train.labels[order.to(train.labels.device)])
 
 
 def weights_digest(network: nn.Module) -> str:

@@ -43,6 +43,7 @@ class Plan:
             "faces": self.index.faces.value,
             "crops_digest": self.index.digest,
             "audit_digest": self.index.audit_digest,
+            "key_frame_range": self.index.key_frame_range,
             "preprocess": self.index.preprocess.to_dict(),
             "preprocess_digest": self.index.preprocess.digest,
             "pretraining": None if self.pretraining is None else dict(self.pretraining),

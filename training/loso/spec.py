@@ -40,6 +40,20 @@ class Precision(enum.StrEnum):
     BF16 = "bf16"
 
 
+class KeyFrames(enum.StrEnum):
+    """Which frames training takes for onset and apex. Tests always see the annotated ones.
+
+    The others look among the neighbours of the crop cache, ``tsf-train prepare --key-frame-range``.
+    """
+
+    JITTERED = "jittered"
+    """Drawn anew for every pair, all frames in range alike (MMNet)."""
+    LARGEST = "largest"
+    """The pair that differs most, by the sum of squares (TSFmicro's program, whose sums wrapped around at 256)."""
+    ANNOTATED = "annotated"
+    """Those of the annotation."""
+
+
 @dataclass(frozen=True, slots=True)
 class AugmentSpec:
     """Random changes that onset and apex share (TSFmicro paper, section 4.2; the amounts are those released)."""
@@ -83,6 +97,7 @@ class LosoSpec:
     decay_epochs: int = 50
     precision: Precision = Precision.FP32
     augment: AugmentSpec = DOCUMENTED[1]
+    key_frames: KeyFrames = KeyFrames.JITTERED
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.inner_subjects, len(self.seeds)) < 1 or self.learning_rate <= 0:
@@ -109,12 +124,13 @@ class LosoSpec:
             options=tuple(values["options"]),
             precision=Precision(values["precision"]),
             augment=AugmentSpec(**values["augment"]),
+            key_frames=KeyFrames(values["key_frames"]),
             loss=LossWeights(**values["loss"]),
             **rest,
         )
 
 
-_CONVERTED = frozenset({"mode", "select", "seeds", "options", "precision", "augment", "loss"})
+_CONVERTED = frozenset({"mode", "select", "seeds", "options", "precision", "augment", "key_frames", "loss"})
 
 
 def derived_seed(*parts: object) -> int:

@@ -19,7 +19,7 @@ _ENGINE_SUFFIXES = (".engine", ".plan", ".trt")
 
 def judge_video(answer: Answer, here: Installation) -> list[Finding]:
     """Reading files and network streams, writing the annotated video."""
-    again = here.reinstall("av>=16,<19")
+    again = here.reinstall("av>=17,<19")
     if answer.problem is not None:
         return [Finding("video", "fail", f"PyAV cannot be imported: {answer.problem}", again)]
     reads = answer.values["reads"]

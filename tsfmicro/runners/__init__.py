@@ -6,10 +6,11 @@ import difflib
 import logging
 
 from tsfmicro.bundle import Bundle
-from tsfmicro.errors import BackendError, BundleError, UsageError
+from tsfmicro.errors import BundleError, UsageError
 from tsfmicro.runners.choice import Choice, choose, installed_backends
 from tsfmicro.runners.contract import Runner, RunnerOutput
 from tsfmicro.runners.decision import LOW_PROBABILITY, recognitions
+from tsfmicro.runners.missing import not_installed
 from tsfmicro.runners.threads import beside_the_frames, physical_cores, thread_count
 from tsfmicro.values import Float32Array, UInt8Array
 
@@ -89,7 +90,7 @@ def _onnxruntime(bundle: Bundle, threads: int) -> Runner:
     try:
         from tsfmicro.runners.onnxruntime_runner import OnnxRuntimeRunner
     except ModuleNotFoundError as error:
-        raise _not_installed(error, "onnxruntime", "onnxruntime", "onnxruntime") from error
+        raise not_installed(error, "onnxruntime", "onnxruntime", "onnxruntime") from error
     return OnnxRuntimeRunner(bundle, threads)
 
 
@@ -99,14 +100,14 @@ def _openvino(bundle: Bundle, threads: int) -> Runner:
     try:
         return OpenVinoRunner(bundle, threads)
     except ModuleNotFoundError as error:
-        raise _not_installed(error, "openvino", "openvino", "'tsfmicro[openvino]'") from error
+        raise not_installed(error, "openvino", "openvino", "'tsfmicro[openvino]'") from error
 
 
 def _torch(bundle: Bundle, backend: str, threads: int | None) -> Runner:
     try:
         from tsfmicro.runners.torch_runner import TorchRunner
     except ModuleNotFoundError as error:
-        raise _not_installed(error, "torch", backend, "'tsfmicro[train]'") from error
+        raise not_installed(error, "torch", backend, "'tsfmicro[train]'") from error
     return TorchRunner(bundle, backend, threads)
 
 
@@ -118,10 +119,3 @@ def _engine(bundle: Bundle, kind: str, threads: int) -> Runner:
             return reference.infer(onset, apex).logits
 
     return TensorRtRunner(bundle, kind, reference_logits)
-
-
-def _not_installed(error: ModuleNotFoundError, module: str, backend: str, what: str) -> BackendError:
-    """What to type; something else that is missing is a bug, not a hint, and is raised as it is."""
-    if error.name != module:
-        raise error
-    return BackendError(f"backend {backend} is not installed; type `pip install {what}`")

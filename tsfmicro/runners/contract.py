@@ -37,16 +37,16 @@ class RunnerOutput:
             raise ContractError(f"RunnerOutput.probabilities sum to {sums.tolist()}; expected 1, and none below 0")
 
 
-class Runner(Protocol):
-    """A loaded recogniser. Leave the ``with`` block, or call :meth:`close`, to free what it holds."""
+class LoadedBundle(Protocol):
+    """What every loaded recogniser says of itself, whatever it looks at."""
 
     @property
     def backend(self) -> str:
-        """Runtime that was chosen, as accepted by ``load``; never ``"auto"``."""
+        """Runtime that was chosen, as accepted by what loaded it; never ``"auto"``."""
 
     @property
     def device(self) -> str:
-        """What it computes on: ``"cpu"`` in this version."""
+        """What it computes on: ``"cpu"``, or the name of a card."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -55,6 +55,19 @@ class Runner(Protocol):
     @property
     def preprocess(self) -> PreprocessSpec:
         """How crops must be made: the only place a caller gets a spec from."""
+
+    def close(self) -> None:
+        """Free the model. Closing twice is harmless."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Runner(LoadedBundle, Protocol):
+    """A loaded recogniser of pairs. Leave the ``with`` block, or call :meth:`close`, to free what it holds."""
 
     def infer(self, onset: UInt8Array, apex: UInt8Array) -> RunnerOutput:
         """Recognise B pairs.
@@ -65,15 +78,6 @@ class Runner(Protocol):
         Raises:
             ContractError: on anything else, or after :meth:`close`.
         """
-
-    def close(self) -> None:
-        """Free the model. Closing twice is harmless."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 def require_crops(onset: UInt8Array, apex: UInt8Array, preprocess: PreprocessSpec) -> None:

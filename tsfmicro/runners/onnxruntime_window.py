@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped, unused-ignore]
 
-from tsfmicro.bundle import ONNX_FILE, Bundle
-from tsfmicro.errors import BackendError, BundleError, ContractError
+from tsfmicro.bundle import Bundle
+from tsfmicro.closing import Closing
+from tsfmicro.errors import BundleError, ContractError
 from tsfmicro.models.fdp.config import WINDOW_PX
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.runners.contract import RunnerOutput
-from tsfmicro.runners.onnxruntime_runner import GRAPH_ERRORS, session_options
+from tsfmicro.runners.onnxruntime_session import open_graph, run_graph
 from tsfmicro.runners.window import WindowOutput, require_windows
 from tsfmicro.values import UInt8Array
 
 _IMAGE = "dynamic_image"
 
 
-class OnnxRuntimeWindowRunner:
+class OnnxRuntimeWindowRunner(Closing):
     """Runs ``model.onnx`` of an FDP bundle. :meth:`infer` may be called from several threads at once."""
 
     backend = "onnxruntime"
@@ -40,32 +39,13 @@ class OnnxRuntimeWindowRunner:
         self.labels: tuple[str, ...] = bundle.manifest.labels
         self.preprocess: PreprocessSpec = bundle.manifest.preprocess
         self.frames: int = config.frames
-        path, graph = bundle.file(ONNX_FILE), bundle.read(ONNX_FILE)
-        onnxruntime.disable_telemetry_events()
-        try:
-            session: Any = onnxruntime.InferenceSession(
-                graph, session_options(threads), providers=["CPUExecutionProvider"]
-            )
-        except GRAPH_ERRORS as error:
-            raise BundleError(f"{path} is no graph that ONNX Runtime can load: {error}") from error
-        side = self.preprocess.align.size_px
-        wanted = {
-            "frames": ["*", self.frames, side, side, 3, "tensor(uint8)"],
-            "probabilities": ["*", len(self.labels), "tensor(float)"],
-            "logits": ["*", len(self.labels), "tensor(float)"],
-        }
+        side, classes = self.preprocess.align.size_px, len(self.labels)
+        outputs = dict.fromkeys(("probabilities", "logits"), f"(*, {classes}) tensor(float)")
         if config.dynamic_image == "constructed":
-            wanted[_IMAGE] = ["*", WINDOW_PX, WINDOW_PX, "tensor(float)"]
-        have = {
-            node.name: [*("*" if not isinstance(size, int) else size for size in node.shape), node.type]
-            for node in (*session.get_inputs(), *session.get_outputs())
-        }
-        if have != wanted:
-            raise BundleError(
-                f"{path} has {have} where the manifest needs {wanted}; export it again with `tsf-export {bundle.path}`"
-            )
-        self._outputs = [name for name in wanted if name != "frames"]
-        self._session: Any = session
+            outputs[_IMAGE] = f"(*, {WINDOW_PX}, {WINDOW_PX}) tensor(float)"
+        inputs = {"frames": f"(*, {self.frames}, {side}, {side}, 3) tensor(uint8)"}
+        self._outputs = tuple(outputs)
+        self._session: Any = open_graph(bundle, threads, inputs, outputs)
 
     def __repr__(self) -> str:
         return f"OnnxRuntimeWindowRunner(device={self.device!r}, frames={self.frames}, labels={self.labels})"
@@ -80,10 +60,7 @@ class OnnxRuntimeWindowRunner:
         require_windows(frames, self.frames, self.preprocess)
         if self._session is None:
             raise ContractError("the runner is closed; load the bundle again")
-        try:
-            found = self._session.run(self._outputs, {"frames": np.ascontiguousarray(frames)})
-        except GRAPH_ERRORS as error:
-            raise BackendError(f"ONNX Runtime failed on {len(frames)} windows: {error}") from error
+        found = run_graph(self._session, self._outputs, {"frames": np.ascontiguousarray(frames)})
         named = dict(zip(self._outputs, found, strict=True))
         answers = RunnerOutput(probabilities=named["probabilities"], logits=named["logits"])
         return WindowOutput(answers, named.get(_IMAGE))
@@ -91,14 +68,6 @@ class OnnxRuntimeWindowRunner:
     def close(self) -> None:
         """Free the session. Closing twice is harmless."""
         self._session = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _config(bundle: Bundle) -> Any:

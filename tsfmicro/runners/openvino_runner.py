@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from tsfmicro.bundle import ONNX_FILE, Bundle
+from tsfmicro.closing import Closing
 from tsfmicro.errors import BackendError, BundleError, ContractError
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.runners.contract import RunnerOutput, require_crops
@@ -19,7 +19,7 @@ _MOST_SIZES = 8
 """Batch sizes that are kept compiled; more pairs than that go in parts."""
 
 
-class OpenVinoRunner:
+class OpenVinoRunner(Closing):
     """Runs ``model.onnx``, compiled for each batch size: with a fixed one OpenVINO is about a fifth quicker.
 
     :meth:`infer` may be called from several threads at once; each has its own requests.
@@ -85,14 +85,6 @@ class OpenVinoRunner:
         self._closed = True
         self._compiled.clear()
         self._requests = threading.local()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _infer(self, onset: UInt8Array, apex: UInt8Array) -> list[Any]:
         try:

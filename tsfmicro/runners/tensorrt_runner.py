@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from tsfmicro.bundle import Bundle
+from tsfmicro.closing import Closing
 from tsfmicro.errors import BackendError, ContractError, ParityError
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.runners.contract import RunnerOutput, require_crops
@@ -80,7 +79,7 @@ def _require_near(bundle: Bundle, card: EngineCard, here: Card, parity: Parity) 
         )
 
 
-class TensorRtRunner:
+class TensorRtRunner(Closing):
     """Runs an engine of kind ``backend``. :meth:`infer` may be called from several threads at once."""
 
     def __init__(self, bundle: Bundle, kind: str, reference: Reference) -> None:
@@ -132,14 +131,6 @@ class TensorRtRunner:
         """Free the card. Closing twice is harmless."""
         self._closed = True
         self._engine.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def usable_engine(bundle: Bundle, kind: str) -> str:

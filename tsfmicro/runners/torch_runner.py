@@ -9,14 +9,14 @@ import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
+from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tsfmicro.bundle import WEIGHTS_FILE, Bundle
+from tsfmicro.closing import Closing
 from tsfmicro.errors import BackendError, BundleError, ContractError
 from tsfmicro.models.config import INPUT_PX, SPATIAL_PX
 from tsfmicro.models.fused import FusedRecognizer
@@ -28,9 +28,10 @@ from tsfmicro.values import Float32Array, UInt8Array
 
 Forward = Callable[[UInt8Array, UInt8Array], tuple[Float32Array, Float32Array]]
 """Crops in, probabilities and logits out."""
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
-class TorchRunner:
+class TorchRunner(Closing):
     """Runs ``weights.safetensors``; on the CPU in float32, on a card with products in float16.
 
     :meth:`infer` may be called from several threads at once.
@@ -86,14 +87,6 @@ class TorchRunner:
     def close(self) -> None:
         """Free the network. Closing twice is harmless."""
         self._forward = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _eager(
@@ -199,13 +192,26 @@ def _load_network(bundle: Bundle) -> Network:
             f"{bundle.path} has crops of {spec.align.size_px} px and {spec.spatial_px} px; "
             f"the network takes {INPUT_PX} px and {SPATIAL_PX} px"
         )
+    return filled(bundle, lambda: build(card.config()))
+
+
+def filled(bundle: Bundle, make: Callable[[], AnyNetwork]) -> AnyNetwork:
+    """A network with the weights of the bundle.
+
+    Args:
+        bundle: verified.
+        make: builds the network its manifest names; ContractError if this version has none such.
+
+    Raises:
+        BundleError: if manifest and weights do not describe one network of this version.
+    """
     try:
-        network = build(card.config())
+        network = make()
         tensors = {name: torch.from_numpy(np.ascontiguousarray(t)) for name, t in bundle.weights().items()}
         network.load_state_dict(tensors)
     except (ContractError, RuntimeError) as error:  # load_state_dict raises RuntimeError on wrong names and shapes
         reason = str(error).strip().splitlines()
         raise BundleError(
-            f"{bundle.path / WEIGHTS_FILE} does not fit the network {card}: {' '.join(reason[:2])}"
+            f"{bundle.path / WEIGHTS_FILE} does not fit the network {bundle.manifest.model}: {' '.join(reason[:2])}"
         ) from error
     return network

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
-import numpy as np
 import torch
 
-from tsfmicro.bundle import WEIGHTS_FILE, Bundle
+from tsfmicro.bundle import Bundle
+from tsfmicro.closing import Closing
 from tsfmicro.errors import BundleError, ContractError
 from tsfmicro.models.config import INPUT_PX
 from tsfmicro.models.fdp.fused import FusedWindow
 from tsfmicro.models.fdp.network import build_fdp
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.runners.contract import RunnerOutput
+from tsfmicro.runners.torch_runner import filled
 from tsfmicro.runners.window import WindowOutput, require_windows
 from tsfmicro.values import UInt8Array
 
 
-class TorchWindowRunner:
+class TorchWindowRunner(Closing):
     """Runs ``weights.safetensors`` of an FDP bundle in float32."""
 
     backend = "torch"
@@ -65,14 +63,6 @@ class TorchWindowRunner:
         """Free the network. Closing twice is harmless."""
         self._fused = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
 
 def load_fused_window(bundle: Bundle) -> FusedWindow:
     """FDP of a bundle with its weights, normalisation and temperature, in evaluation mode.
@@ -83,13 +73,5 @@ def load_fused_window(bundle: Bundle) -> FusedWindow:
     card, spec = bundle.manifest.model, bundle.manifest.preprocess
     if spec.align.size_px != INPUT_PX:
         raise BundleError(f"{bundle.path} has crops of {spec.align.size_px} px; the network takes {INPUT_PX} px")
-    try:
-        network = build_fdp(card.window_config())
-        tensors = {name: torch.from_numpy(np.ascontiguousarray(t)) for name, t in bundle.weights().items()}
-        network.load_state_dict(tensors)
-    except (ContractError, RuntimeError) as error:  # load_state_dict raises RuntimeError on wrong names and shapes
-        reason = str(error).strip().splitlines()
-        raise BundleError(
-            f"{bundle.path / WEIGHTS_FILE} does not fit the network {card}: {' '.join(reason[:2])}"
-        ) from error
+    network = filled(bundle, lambda: build_fdp(card.window_config()))
     return FusedWindow(network, spec.mean, spec.std, bundle.manifest.calibration.temperature).eval()

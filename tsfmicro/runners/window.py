@@ -6,17 +6,17 @@ Beside the runners of pairs, not among them: what goes in differs, and so does w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 
 from tsfmicro.bundle import Bundle
-from tsfmicro.errors import BackendError, BundleError, ContractError, UsageError
+from tsfmicro.errors import BundleError, ContractError, UsageError
 from tsfmicro.models.fdp.config import WINDOW_PX
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.runners.choice import choose
-from tsfmicro.runners.contract import RunnerOutput
+from tsfmicro.runners.contract import LoadedBundle, RunnerOutput
+from tsfmicro.runners.missing import not_installed
 from tsfmicro.runners.threads import thread_count
 from tsfmicro.values import Float32Array, UInt8Array, require_array
 
@@ -44,24 +44,8 @@ class WindowOutput:
                 raise ContractError("WindowOutput.dynamic_images hold NaN or infinity; the weights are broken")
 
 
-class WindowRunner(Protocol):
+class WindowRunner(LoadedBundle, Protocol):
     """A loaded recogniser of windows. Leave the ``with`` block, or call :meth:`close`, to free what it holds."""
-
-    @property
-    def backend(self) -> str:
-        """Runtime that was chosen, as accepted by ``load_window``; never ``"auto"``."""
-
-    @property
-    def device(self) -> str:
-        """What it computes on: ``"cpu"``, or the name of a card."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names in the order of the columns of the output."""
-
-    @property
-    def preprocess(self) -> PreprocessSpec:
-        """How crops must be made: the only place a caller gets a spec from."""
 
     @property
     def frames(self) -> int:
@@ -77,15 +61,6 @@ class WindowRunner(Protocol):
         Raises:
             ContractError: on anything else, or after :meth:`close`.
         """
-
-    def close(self) -> None:
-        """Free the model. Closing twice is harmless."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 def require_windows(windows: UInt8Array, frames: int, preprocess: PreprocessSpec) -> None:
@@ -133,9 +108,7 @@ def _onnxruntime(bundle: Bundle, threads: int) -> WindowRunner:
     try:
         from tsfmicro.runners.onnxruntime_window import OnnxRuntimeWindowRunner
     except ModuleNotFoundError as error:
-        if error.name != "onnxruntime":
-            raise
-        raise BackendError("backend onnxruntime is not installed; type `pip install onnxruntime`") from error
+        raise not_installed(error, "onnxruntime", "onnxruntime", "onnxruntime") from error
     return OnnxRuntimeWindowRunner(bundle, threads)
 
 
@@ -153,7 +126,5 @@ def _torch(bundle: Bundle, threads: int | None) -> WindowRunner:
     try:
         from tsfmicro.runners.torch_window import TorchWindowRunner
     except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise BackendError("backend torch is not installed; type `pip install 'tsfmicro[train]'`") from error
+        raise not_installed(error, "torch", "torch", "'tsfmicro[train]'") from error
     return TorchWindowRunner(bundle, threads)

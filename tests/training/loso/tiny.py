@@ -51,11 +51,13 @@ def tiny_spec(**changes: object) -> LosoSpec:
     return LosoSpec(**{**fixed, **changes})  # type: ignore[arg-type]
 
 
-def tiny_cache(folder: Path, *, people: int = 4, per_label: int = 2) -> CropCache:
+def tiny_cache(folder: Path, *, people: int = 4, per_label: int = 2, key_frame_range: float = 0.0) -> CropCache:
     root = folder / "data"
     if not root.exists():
         others.write_plain(root, labels=LABELS, people=people, per_label=per_label)
-    index = index_of(audit(load("csv", root, "casme2_5c_tsf")), Faces.DATASET, PREPROCESS)
+    index = index_of(
+        audit(load("csv", root, "casme2_5c_tsf")), Faces.DATASET, PREPROCESS, key_frame_range=key_frame_range
+    )
     return prepare(index, root, folder / "crops", on_done=lambda done, total: None)
 
 
