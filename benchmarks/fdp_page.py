@@ -54,7 +54,7 @@ def _row(row: dict[str, Any]) -> str:
 
 def _named(result: dict[str, Any]) -> list[str]:
     rows = [row for row in result["rows"] if "recogniser" in row]
-    pairs = [row for row in result["rows"] if "recognisers" in row]
+    pairs = [row for row in result["rows"] if "recognisers" in row and row["events_of_both"]]
     return [
         "| clip | recogniser | micro-expressions | given a label | most likely | windows | given a label |",
         "|---|---|---|---|---|---|---|",
