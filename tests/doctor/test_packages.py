@@ -24,7 +24,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 CONSTRAINED = "/env/bin/python -m pip install -c /src/tsf/constraints.txt"
 NUMPY = Requirement("numpy", ">=1.26,<2")
-AV = Requirement("av", ">=16,<19")
+AV = Requirement("av", ">=17,<19")
 
 
 # --- requirements ---------------------------------------------------------------------------------------------------

@@ -15,13 +15,14 @@ from tsfmicro.export.lean import LeanBlock, LeanSelfAttention, halves_order, lea
 from tsfmicro.models.config import ModelConfig  # noqa: E402
 from tsfmicro.models.fused import FusedRecognizer  # noqa: E402
 from tsfmicro.models.layers import depthwise  # noqa: E402
-from tsfmicro.runners.parity import probe_pairs  # noqa: E402
 from tsfmicro.values import Float64Array  # noqa: E402
 
 
 def answers(fused: FusedRecognizer) -> Float64Array:
     """Logits in float64, before ``FusedRecognizer`` rounds them."""
-    onset, apex = (torch.from_numpy(crops) for crops in probe_pairs(2, seed=4))
+    # Coarse squares: the temporal branch alone says little of pairs that hardly differ.
+    squares = np.random.default_rng(4).integers(0, 256, (2, 2, 7, 7, 3), dtype=np.uint8)
+    onset, apex = torch.from_numpy(squares.repeat(32, axis=2).repeat(32, axis=3))
     double = copy.deepcopy(fused).double()
     with torch.inference_mode():
         found: Float64Array = double.network(*double.prepare(onset, apex)).numpy()
@@ -33,9 +34,10 @@ def test_it_computes_the_same(config: ModelConfig) -> None:
     fused = lively(config)
     slim = lean(fused)
     wanted, found = answers(fused), answers(slim)
-    assert np.ptp(wanted, axis=0).max() > 1e-3
     # Not 1e-15: the rotary tables and the scale are float32 in both, and are multiplied in another order.
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6 * float(np.abs(wanted).max()))
+    tolerance = 1e-6 * float(np.abs(wanted).max())
+    assert np.ptp(wanted, axis=0).max() > 1e3 * tolerance
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance)
     changed = {type(module) for module in slim.network.modules()}
     if config.model == "tsfmicro" and config.fusion != "spatial":
         assert LeanBlock in changed

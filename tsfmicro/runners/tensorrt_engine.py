@@ -61,9 +61,9 @@ def layout_of(bundle: Bundle) -> EngineLayout:
     pairs = pair_layout(manifest.preprocess.align.size_px, len(manifest.labels))
     if not manifest.model.reads_windows:
         return pairs
-    config = manifest.model.window_config()
-    image = {"dynamic_image": (WINDOW_PX, WINDOW_PX)} if config.dynamic_image == "constructed" else {}
-    return EngineLayout({"frames": (config.frames, *pairs.inputs["onset"])}, {**pairs.outputs, **image})
+    window = manifest.model.window_config()
+    image = {"dynamic_image": (WINDOW_PX, WINDOW_PX)} if window.dynamic_image == "constructed" else {}
+    return EngineLayout({"frames": (window.frames, *pairs.inputs["onset"])}, {**pairs.outputs, **image})
 
 
 def runtime_module(kind: str) -> Any:
