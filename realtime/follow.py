@@ -60,6 +60,7 @@ class FaceFollower:
         self._box_in_crop: Float32Array | None = None
         self._box_px: tuple[float, float, float, float] | None = None
         """None until somebody asks where it is in this frame."""
+        self._prepared: tuple[Frame, _Placed | None] | None = None
 
     @property
     def box_px(self) -> tuple[float, float, float, float]:
@@ -68,12 +69,16 @@ class FaceFollower:
             self._box_px = self._box_now()
         return self._box_px
 
+    def prepare(self, frame: Frame) -> None:
+        """Do for this frame what needs no landmarks; may run in another thread while they are found."""
+        self._place(frame)
+
     def follow(self, frame: Frame) -> FaceSample | None:
         """The face in the next frame, without landmarks; None where it cannot be followed: then :meth:`see` it."""
         placed = self._place(frame)
         if placed is None or placed.rigid_error > _WORN_ERROR_PERCENT_IOD or self._look is None:
             return None
-        self._to_crop, self._box_px = placed.patch.to_crop, None
+        self._move(placed)
         return self._sample(frame, placed, self._look)
 
     def see(self, frame: Frame, face: Face) -> FaceSample:
@@ -81,10 +86,13 @@ class FaceFollower:
         placed = self._place(frame)
         if placed is None or self._is_off(placed, face):
             placed = self._anchor_at(frame, face)
-        self._to_crop, self._box_px = placed.patch.to_crop, None
+        self._move(placed)
         self._look = look_of(face)
-        self._box_in_crop = apply_transform(self._to_crop, _corners(face))
+        self._box_in_crop = apply_transform(placed.patch.to_crop, _corners(face))
         return self._sample(frame, placed, self._look)
+
+    def _move(self, placed: _Placed) -> None:
+        self._to_crop, self._box_px, self._prepared = placed.patch.to_crop, None, None
 
     def _box_now(self) -> tuple[float, float, float, float]:
         if self._box_in_crop is None or self._to_crop is None:
@@ -95,6 +103,14 @@ class FaceFollower:
         return float(left), float(top), float(right), float(bottom)
 
     def _place(self, frame: Frame) -> _Placed | None:
+        """See :meth:`_place_in`; computed once for a frame."""
+        if self._prepared is not None and self._prepared[0] is frame:
+            return self._prepared[1]
+        placed = self._place_in(frame)
+        self._prepared = frame, placed
+        return placed
+
+    def _place_in(self, frame: Frame) -> _Placed | None:
         """Put the crop where the head went; None where the anchor is not seen, or there is none."""
         if self._anchor is None or self._to_crop is None:
             return None

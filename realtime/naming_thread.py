@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 
+from tsfmicro.background import background_thread
 from tsfmicro.realtime.analyzer import Finding, Unnamed
 from tsfmicro.realtime.events import Event, Stats
 from tsfmicro.realtime.naming import name
@@ -65,7 +66,7 @@ class NamingThread:
     def __init__(self, recogniser: Namer, ready: Callable[[], None]) -> None:
         self._recogniser = recogniser
         self._ready = ready
-        self._thread = ThreadPoolExecutor(1, "naming")
+        self._thread = background_thread("naming")
         self._asked: deque[_Asked] = deque()
 
     def ask(self, frames: Sequence[tuple[int, Observation]], findings: Sequence[Sequence[Finding]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -58,7 +59,7 @@ class Watch(Protocol):
 
 
 class FaceWatch:
-    """Finds the faces now and then, and follows them in every frame.
+    """Finds the faces now and then, and follows them in every frame; both at once where both are due.
 
     Args:
         detector: finds the faces; closed by its owner, not here.
@@ -84,6 +85,7 @@ class FaceWatch:
         self._followers: dict[int, FaceFollower] = {}
         self._in_view: tuple[int, ...] = ()
         self._afresh = False
+        self._beside: ThreadPoolExecutor | None = None
         self._landmarks_s = -math.inf
         """When they were taken last."""
 
@@ -112,6 +114,9 @@ class FaceWatch:
     def forget(self) -> tuple[tuple[int, Moment], ...]:
         """Give up every identity: the source ended or was interrupted."""
         self._followers, self._in_view, self._landmarks_s = {}, (), -math.inf
+        if self._beside is not None:
+            self._beside.shutdown()
+            self._beside = None
         return self._tracker.close()
 
     def _follow(self, frame: Frame, now: Moment) -> Sight | None:
@@ -130,7 +135,10 @@ class FaceWatch:
         """The faces in view by their landmarks."""
         self._landmarks_s = frame.t_s
         with self._clock.stage("landmarks"):
+            followed = self._follow_beside(frame)
             found = self._detector.detect(frame)
+            if followed is not None:
+                followed.result()
         update = self._tracker.update(now, found)
         for face_id, _ in update.lost:
             del self._followers[face_id]
@@ -144,6 +152,20 @@ class FaceWatch:
                 samples[tracked.face_id] = self._followers[tracked.face_id].see(frame, tracked.face)
         self._in_view = tuple(samples)
         return Sight(now, update.lost, self._faces(samples, new_iods_px))
+
+    def _follow_beside(self, frame: Frame) -> Future[None] | None:
+        """Follow the faces in view while their landmarks are found: the two need nothing of each other."""
+        followers = [self._followers[face_id] for face_id in self._in_view]
+        if not followers:
+            return None
+        if self._beside is None:
+            self._beside = ThreadPoolExecutor(1, "follow")
+
+        def prepare() -> None:
+            for follower in followers:
+                follower.prepare(frame)
+
+        return self._beside.submit(prepare)
 
     def _faces(self, samples: Mapping[int, FaceSample], new_iods_px: Mapping[int, float]) -> dict[int, SeenFace]:
         """The samples with their boxes, each told how much of its face another one covers."""

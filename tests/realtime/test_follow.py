@@ -196,3 +196,34 @@ def test_a_cutout_holds_what_the_crop_needs(shift: tuple[float, float]) -> None:
     assert np.abs(whole - part).mean() < 0.1
     assert cutout.pixels.size < 0.7 * pixels.size
     assert not np.shares_memory(cutout.pixels, pixels)
+
+
+@pytest.mark.parametrize("landmarks", [False, True])
+def test_a_frame_that_was_prepared_gives_the_same_and_is_followed_once(
+    monkeypatch: pytest.MonkeyPatch, landmarks: bool
+) -> None:
+    calls: list[int] = []
+    real = FaceFollower._place_in
+
+    def counted(self: FaceFollower, now: Frame) -> object:
+        calls.append(now.index)
+        return real(self, now)
+
+    monkeypatch.setattr(FaceFollower, "_place_in", counted)
+    rng = np.random.default_rng(3)
+    shown = [frame(noisy(moved(head(x=0.6 * i)), rng), i) for i in range(4)]
+    samples: list[list[FaceSample | None]] = []
+    for prepared in (False, True):
+        follower = FaceFollower(ALIGN)
+        follower.see(shown[0], portrait()[1])
+        found: list[FaceSample | None] = []
+        for now in shown[1:]:
+            if prepared:
+                follower.prepare(now)
+            found.append(follower.see(now, portrait()[1]) if landmarks else follower.follow(now))
+        samples.append(found)
+    assert calls == [0, 1, 2, 3] * 2
+    for one, other in zip(*samples, strict=True):
+        assert one is not None and other is not None
+        assert one.patch.to_crop.tobytes() == other.patch.to_crop.tobytes()
+        assert one.pixels.tobytes() == other.pixels.tobytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from tests.factories import astronaut, make_face
 from tsfmicro.align import AlignSpec
 from tsfmicro.landmarks import FaceMeshDetector
+from tsfmicro.realtime.follow import FaceFollower
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.watch import FaceWatch, Sight
 from tsfmicro.synthetic.portrait import framed
@@ -151,3 +153,30 @@ class Still:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def test_faces_are_followed_while_their_landmarks_are_found() -> None:
+    """Neither waits for the other: each side goes on only when the other one has begun."""
+
+    class Meets(Still):
+        def detect(self, frame: Frame) -> list[Face]:
+            if frame.index:
+                both.wait(20)
+            return super().detect(frame)
+
+    class Met(FaceFollower):
+        def prepare(self, frame: Frame) -> None:
+            both.wait(20)
+            threads.append(threading.current_thread().name)
+            super().prepare(frame)
+
+    both, threads = threading.Barrier(2), list[str]()
+    watch = FaceWatch(Meets(), AlignSpec(), INTERVAL_S, CLOSE_S, StageClock())
+    picture = scene([(the_portrait(), 200.0)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tsfmicro.realtime.watch.FaceFollower", Met)
+        seen = [watch.look(Frame(picture, index, index / 30, 0.0, "test"), closely=True) for index in range(3)]
+    assert [list(sight.faces) for sight in seen] == [[1]] * 3
+    assert threads == ["follow_0"] * 2
+    watch.forget()
+    assert not any(thread.name == "follow_0" for thread in threading.enumerate())

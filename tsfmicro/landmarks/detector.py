@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
 
+from tsfmicro.background import background_thread
 from tsfmicro.errors import ContractError
 from tsfmicro.landmarks.boxes import Box, tiles
 from tsfmicro.landmarks.mediapipe_models import BoxModel, MeshModel
@@ -69,7 +70,7 @@ class FaceMeshDetector:
         self._watched: list[_WatchedFace] = []
         self._next_search_s = 0.0
         self._searches = 0
-        self._beside = ThreadPoolExecutor(1, "face-search")
+        self._beside = background_thread("face-search")
         self._found: Future[list[_WatchedFace]] | None = None
         self._taken_up_s = 0.0
 
