@@ -13,7 +13,7 @@ from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Movement, Namer, recognise_in_batches
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.runners import LOW_PROBABILITY, RunnerOutput
-from tsfmicro.runners.window import WindowRunner
+from tsfmicro.runners.window_contract import WindowRunner
 from tsfmicro.values import Float32Array, Recognition, UInt8Array
 
 

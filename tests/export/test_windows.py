@@ -44,7 +44,8 @@ from tsfmicro.runners import RunnerOutput, load  # noqa: E402
 from tsfmicro.runners.parity import Tolerance, probe_windows  # noqa: E402
 from tsfmicro.runners.precision import Precision  # noqa: E402
 from tsfmicro.runners.torch_window import load_fused_window  # noqa: E402
-from tsfmicro.runners.window import WindowOutput, load_window  # noqa: E402
+from tsfmicro.runners.window import load_window  # noqa: E402
+from tsfmicro.runners.window_contract import WindowOutput  # noqa: E402
 
 PROTOCOL = "casme2_5c_tsf"
 WHOLE = FdpConfig(size="small")
@@ -177,11 +178,14 @@ def test_a_bundle_says_that_it_holds_fdp(exported: Bundle) -> None:
         card.config()
 
 
-def test_both_runners_answer_alike(exported: Bundle) -> None:
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_the_runners_answer_alike(exported: Bundle, backend: str) -> None:
+    pytest.importorskip(backend)
     frames = exported.manifest.model.window_config().frames
     windows = probe_windows(3, frames, seed=2)
-    with load_window(exported) as fast, load_window(exported, "torch") as reference:
-        assert (fast.backend, reference.backend, fast.device) == ("onnxruntime", "torch", "cpu")
+    assert load_window(exported).backend == "onnxruntime"
+    with load_window(exported, backend) as fast, load_window(exported, "torch") as reference:
+        assert (fast.backend, reference.backend, fast.device) == (backend, "torch", "cpu")
         assert fast.frames == reference.frames == frames
         assert fast.labels == protocol(PROTOCOL).classes and fast.preprocess == exported.manifest.preprocess
         found, expected = fast.infer(windows), reference.infer(windows)
@@ -207,8 +211,9 @@ def test_the_temperature_is_inside_the_graph(exported: Bundle) -> None:
         np.testing.assert_allclose(runner.infer(windows).answers.logits, plain / 1.7, atol=1e-4)
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino", "torch"])
 def test_other_windows_are_refused(exported: Bundle, backend: str) -> None:
+    pytest.importorskip(backend)
     frames = exported.manifest.model.window_config().frames
     good = np.zeros((1, frames, 224, 224, 3), np.uint8)
     with load_window(exported, backend) as runner:
@@ -224,9 +229,9 @@ def test_it_is_no_recogniser_of_pairs(exported: Bundle) -> None:
     with pytest.raises(BundleError, match="takes windows of frames instead of onset and apex"):
         load(exported)
     with pytest.raises(
-        UsageError, match="does not run FDP; type one of auto, onnxruntime, torch, tensorrt, tensorrt-rtx"
+        UsageError, match="does not run FDP; type one of auto, onnxruntime, openvino, torch, tensorrt, tensorrt-rtx"
     ):
-        load_window(exported, "openvino")
+        load_window(exported, "torch-compiled")
     pytest.importorskip("tensorrt_rtx")
     with pytest.raises(BackendError, match="needs an engine"):
         load_window(exported, "tensorrt-rtx")

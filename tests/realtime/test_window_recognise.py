@@ -20,7 +20,7 @@ from tsfmicro.realtime.sliding import SlideSpec
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.window_recognise import Ensemble, WindowRecogniser, of_windows
 from tsfmicro.runners import LOW_PROBABILITY, RunnerOutput, beside_the_frames
-from tsfmicro.runners.window import WindowOutput
+from tsfmicro.runners.window_contract import WindowOutput
 from tsfmicro.values import CropPair, UInt8Array
 
 LABELS = ("happiness", "disgust", "surprise")

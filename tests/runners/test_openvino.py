@@ -41,7 +41,7 @@ def test_it_computes_the_graph(bundle: Bundle, count: int) -> None:
 def test_the_best_precision_of_the_processor_is_used_and_told(bundle: Bundle) -> None:
     with load(bundle, "openvino", threads=1) as runner:
         assert isinstance(runner, OpenVinoRunner)
-        has = "BF16" in runner._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        has = "BF16" in runner._graph._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         assert runner.precision == ("bfloat16" if has else "float32")
         output = runner.infer(crops(2), crops(2, seed=2))
     assert output.probabilities.dtype == np.float32

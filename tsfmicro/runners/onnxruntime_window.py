@@ -8,12 +8,12 @@ import numpy as np
 
 from tsfmicro.bundle import Bundle
 from tsfmicro.closing import Closing
-from tsfmicro.errors import BundleError, ContractError
+from tsfmicro.errors import ContractError
 from tsfmicro.models.fdp.config import WINDOW_PX
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.runners.contract import RunnerOutput
 from tsfmicro.runners.onnxruntime_session import open_graph, run_graph
-from tsfmicro.runners.window import WindowOutput, require_windows
+from tsfmicro.runners.window_contract import WindowOutput, require_windows, window_config
 from tsfmicro.values import UInt8Array
 
 _IMAGE = "dynamic_image"
@@ -35,7 +35,7 @@ class OnnxRuntimeWindowRunner(Closing):
         Raises:
             BundleError: if the bundle has no graph, or it is not the one its manifest describes.
         """
-        config = _config(bundle)
+        config = window_config(bundle)
         self.labels: tuple[str, ...] = bundle.manifest.labels
         self.preprocess: PreprocessSpec = bundle.manifest.preprocess
         self.frames: int = config.frames
@@ -68,10 +68,3 @@ class OnnxRuntimeWindowRunner(Closing):
     def close(self) -> None:
         """Free the session. Closing twice is harmless."""
         self._session = None
-
-
-def _config(bundle: Bundle) -> Any:
-    try:
-        return bundle.manifest.model.window_config()
-    except ContractError as error:
-        raise BundleError(f"{bundle.path}: {error}") from error

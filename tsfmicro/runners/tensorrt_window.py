@@ -13,7 +13,7 @@ from tsfmicro.runners.contract import RunnerOutput
 from tsfmicro.runners.parity import Parity, compare, probe_windows
 from tsfmicro.runners.tensorrt_engine import Engine
 from tsfmicro.runners.tensorrt_runner import PROBE_SEED, PROBES, open_engine
-from tsfmicro.runners.window import WindowOutput, require_windows
+from tsfmicro.runners.window_contract import WindowOutput, require_windows
 from tsfmicro.values import Float32Array, UInt8Array
 
 WindowReference = Callable[[UInt8Array], Float32Array]

@@ -13,7 +13,7 @@ from tsfmicro.models.fdp.network import build_fdp
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.runners.contract import RunnerOutput
 from tsfmicro.runners.torch_runner import filled
-from tsfmicro.runners.window import WindowOutput, require_windows
+from tsfmicro.runners.window_contract import WindowOutput, require_windows
 from tsfmicro.values import UInt8Array
 
 

@@ -1,78 +1,17 @@
-"""Runners of recognisers that take windows of frames (FDP): what they offer, and how one is loaded.
-
-Beside the runners of pairs, not among them: what goes in differs, and so does what else comes out.
-"""
+"""How a recogniser of windows of frames (FDP) is loaded."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
-
 from tsfmicro.bundle import Bundle
-from tsfmicro.errors import BundleError, ContractError, UsageError
-from tsfmicro.models.fdp.config import WINDOW_PX
-from tsfmicro.preprocess import PreprocessSpec
+from tsfmicro.errors import BundleError, UsageError
 from tsfmicro.runners.choice import choose
-from tsfmicro.runners.contract import LoadedBundle, RunnerOutput
 from tsfmicro.runners.missing import not_installed
 from tsfmicro.runners.threads import thread_count
-from tsfmicro.values import Float32Array, UInt8Array, require_array
+from tsfmicro.runners.window_contract import WindowRunner
+from tsfmicro.values import Float32Array, UInt8Array
 
-WINDOW_BACKENDS = ("auto", "onnxruntime", "torch", "tensorrt", "tensorrt-rtx")
+WINDOW_BACKENDS = ("auto", "onnxruntime", "openvino", "torch", "tensorrt", "tensorrt-rtx")
 """Every name :func:`load_window` knows."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class WindowOutput:
-    """What a recogniser returned for B windows.
-
-    Raises:
-        ContractError: when built with dynamic images of another shape, or that are not finite.
-    """
-
-    answers: RunnerOutput
-    dynamic_images: Float32Array | None
-    """(B, 64, 64) in 0..1: what moved when, as the network draws it; None from a network that draws none."""
-
-    def __post_init__(self) -> None:
-        if self.dynamic_images is not None:
-            shape = (len(self.answers.logits), WINDOW_PX, WINDOW_PX)
-            require_array("WindowOutput.dynamic_images", self.dynamic_images, shape, np.float32)
-            if not np.all(np.isfinite(self.dynamic_images)):
-                raise ContractError("WindowOutput.dynamic_images hold NaN or infinity; the weights are broken")
-
-
-class WindowRunner(LoadedBundle, Protocol):
-    """A loaded recogniser of windows. Leave the ``with`` block, or call :meth:`close`, to free what it holds."""
-
-    @property
-    def frames(self) -> int:
-        """Frames of a window."""
-
-    def infer(self, frames: UInt8Array) -> WindowOutput:
-        """Recognise B windows.
-
-        Args:
-            frames: (B, T, S, S, 3) uint8 RGB crops as ``preprocess`` describes them, in the order of time, all held on
-                the first; B at least 1.
-
-        Raises:
-            ContractError: on anything else, or after :meth:`close`.
-        """
-
-
-def require_windows(windows: UInt8Array, frames: int, preprocess: PreprocessSpec) -> None:
-    """Check that these are (B, T, S, S, 3) uint8 crops, B at least 1.
-
-    Raises:
-        ContractError: saying what they are and what was expected.
-    """
-    side = preprocess.align.size_px
-    require_array("frames of windows", windows, (None, frames, side, side, 3), np.uint8)
-    if windows.shape[0] < 1:
-        raise ContractError("frames hold 0 windows; expected at least one")
 
 
 def load_window(bundle: Bundle, backend: str = "auto", threads: int | None = None) -> WindowRunner:
@@ -97,6 +36,8 @@ def load_window(bundle: Bundle, backend: str = "auto", threads: int | None = Non
     match choose(bundle).backend if backend == "auto" else backend:
         case "onnxruntime":
             return _onnxruntime(bundle, count)
+        case "openvino":
+            return _openvino(bundle, count)
         case "torch":
             return _torch(bundle, threads)
         case "tensorrt" | "tensorrt-rtx" as kind:
@@ -110,6 +51,15 @@ def _onnxruntime(bundle: Bundle, threads: int) -> WindowRunner:
     except ModuleNotFoundError as error:
         raise not_installed(error, "onnxruntime", "onnxruntime", "onnxruntime") from error
     return OnnxRuntimeWindowRunner(bundle, threads)
+
+
+def _openvino(bundle: Bundle, threads: int) -> WindowRunner:
+    from tsfmicro.runners.openvino_window import OpenVinoWindowRunner
+
+    try:
+        return OpenVinoWindowRunner(bundle, threads)
+    except ModuleNotFoundError as error:
+        raise not_installed(error, "openvino", "openvino", "'tsfmicro[openvino]'") from error
 
 
 def _engine(bundle: Bundle, kind: str, threads: int) -> WindowRunner:
