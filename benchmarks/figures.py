@@ -121,13 +121,7 @@ def _event_lines(result: dict[str, Any]) -> list[str]:
 def _stage_lines(result: dict[str, Any]) -> list[str]:
     rows = {row["what"]: row for row in result["rows"]}
     alone, path, ratio = (rows[what] for what in ("landmark model alone", "decode to spotter", "ratio"))
-    single = rows.get("decode to spotter, one thread")
-    if single is None:  # a result from before the path was also run as tsf-live runs it
-        return [
-            f"Cost, one face, {alone['picture']}, one thread: decoding to spotting {path['median_ms_per_frame']:.1f} "
-            f"ms a frame ({path['frames_per_s']:.0f} frames/s), the face-landmark model alone "
-            f"{alone['median_ms_per_frame']:.1f} ms, side by side; ratio {ratio['median']:.2f}.",
-        ]
+    single = rows["decode to spotter, one thread"]
     return [
         f"Cost, one face, {alone['picture']}: decoding to spotting {path['median_ms_per_frame']:.1f} ms a frame "
         f"({path['frames_per_s']:.0f} frames/s) as `tsf-live FILE` runs, with a thread that reads ahead; "

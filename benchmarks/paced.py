@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from tsfmicro.closing import Closing
 from tsfmicro.realtime.sources import open_source
 from tsfmicro.values import Frame
 
@@ -15,7 +14,7 @@ _LEAD_S = 0.2
 """From the first look to the first frame, so that opening the clip is not called a delay."""
 
 
-class LoopedClip:
+class LoopedClip(Closing):
     """A clip over and over, on one time line, decoded as it goes. As it is: a recording, as fast as it is read.
 
     Args:
@@ -50,14 +49,6 @@ class LoopedClip:
 
     def close(self) -> None:
         """Nothing is held open between frames."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class PacedClip(LoopedClip):

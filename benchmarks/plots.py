@@ -102,7 +102,7 @@ def draw_stages(result: dict[str, Any]) -> Figure:
     """
     rows = {row["what"]: row for row in result["rows"]}
     alone = rows["landmark model alone"]
-    path = rows.get("decode to spotter, one thread", rows["decode to spotter"])
+    path = rows["decode to spotter, one thread"]
     stages = path["stages"]
     frames = max(stage["count"] for stage in stages.values())
     parts = {name: stage["p50_ms"] * stage["count"] / frames for name, stage in stages.items()}

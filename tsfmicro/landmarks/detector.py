@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Future
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 
 from tsfmicro.background import background_thread
+from tsfmicro.closing import Closing
 from tsfmicro.errors import ContractError
 from tsfmicro.landmarks.boxes import Box, tiles
 from tsfmicro.landmarks.mediapipe_models import BoxModel, MeshModel
@@ -43,7 +43,7 @@ class LandmarkDetector(Protocol):
         """Release the models."""
 
 
-class FaceMeshDetector:
+class FaceMeshDetector(Closing):
     """MediaPipe: its face detector over tiles of the picture, its face mesh on a part of the picture for every face.
 
     A mesh over the whole picture misses faces narrower than a tenth of it, and searches it whole in every frame in
@@ -101,14 +101,6 @@ class FaceMeshDetector:
         self._found = None
         self._idle, self._watched = [], []
         self._search.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _drop_lost(self) -> None:
         """Give up meshes that see nothing, and the younger of two that see the same face."""
