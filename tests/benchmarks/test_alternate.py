@@ -144,4 +144,4 @@ def test_a_planted_fifth_was_found_where_it_was_planted() -> None:
     for figure in (("decode to spotter", "ms_per_frame"), ("ratio", "ratio")):
         assert found[figure].verdict == "higher"
         assert found[figure].interval[0] < 1.2 * 1.04 and found[figure].interval[1] > 1.2 * 0.96
-    assert not found["landmark model alone", "ms_per_frame"].changed
+    assert not found["landmark model alone picture=640x480", "ms_per_frame"].changed
