@@ -59,7 +59,7 @@ class NamingThread:
     """Asks the recogniser, one call after the other, and keeps the order.
 
     Args:
-        recogniser: asked in the thread only.
+        recogniser: may be asked in other threads as well; runners allow that.
         ready: called in the thread whenever there is an answer.
     """
 

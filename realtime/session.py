@@ -277,11 +277,13 @@ class Session:
         run = self._runs[number]
         if run.reason is not None:
             return
-        self._await_names(outputs)
-        last = run.finish(reason)
-        self._emit(last, outputs)
-        for viewer in outputs.viewers:
-            viewer.finish([*self._unseen.pop(number, []), *last])
+        try:
+            self._await_names(outputs)
+        finally:  # a recogniser that fails keeps nobody's last events
+            last = run.finish(reason)
+            self._emit(last, outputs)
+            for viewer in outputs.viewers:
+                viewer.finish([*self._unseen.pop(number, []), *last])
 
     def _show(self, number: int, step: Step, outputs: Outputs) -> None:
         with self._clock.stage("output"):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from tests.realtime.test_naming import TellsBrightness, unnamed
 from tests.realtime.test_session import Detectors, ListSink
 from tsfmicro.bundle import Calibration
+from tsfmicro.closing import Closing
 from tsfmicro.errors import BackendError
 from tsfmicro.realtime.analyzer import Finding
 from tsfmicro.realtime.events import Event, FaceLost, MeEnd, SessionEnd, SessionStart, Stats
@@ -49,7 +48,7 @@ def test_what_follows_a_movement_waits_with_it_and_counts_do_not(findings: list[
     assert (STATS in parted.now) == (STATS in findings)
 
 
-class Camera:
+class Camera(Closing):
     """A live source that sends a frame when the one before was seen, so that none is dropped."""
 
     name, live = "cam", True
@@ -69,14 +68,6 @@ class Camera:
 
     def close(self) -> None:
         pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @dataclass
@@ -121,6 +112,7 @@ class Waits(TellsBrightness):
 class Watched:
     sink: ListSink
     viewer: Onlooker
+    detectors: Detectors = field(default_factory=Detectors)
     raised: BaseException | None = None
 
     @property
@@ -141,7 +133,7 @@ def watch(
     run = Watched(ListSink(), Onlooker(camera))
     if let_at is not None:
         run.viewer.on_frame[let_at] = runner.may.set
-    session = Session(Detectors(), Recogniser(runner, Calibration(1.0, 0.5, None)), None, Limits(), StageClock())
+    session = Session(run.detectors, Recogniser(runner, Calibration(1.0, 0.5, None)), None, Limits(), StageClock())
     try:
         session.run([camera], Outputs([run.sink], [run.viewer]))
     except Exception as error:
@@ -184,8 +176,13 @@ def test_names_come_in_the_order_of_their_movements(monkeypatch: pytest.MonkeyPa
     assert run.sink.seqs == list(range(len(run.sink.events)))
 
 
-def test_a_recogniser_that_fails_ends_the_run_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = watch(monkeypatch, {2: [unnamed(20)]}, Waits(BackendError("the card is gone")), let_at=4)
+@pytest.mark.parametrize("shown", [(2,), (1, 2, 3)])  # several: asked already when the first one fails
+def test_a_recogniser_that_fails_ends_the_run_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, shown: tuple[int, ...]
+) -> None:
+    shows: dict[int, list[Finding]] = {index: [unnamed(20)] for index in shown}
+    run = watch(monkeypatch, shows, Waits(BackendError("the card is gone")), let_at=4)
     assert isinstance(run.raised, BackendError) and "the card is gone" in str(run.raised)
     assert run.sink.end.reason == "failed" and run.sink.closed == 1
+    assert run.detectors.all_closed(1)
     assert not any(thread.name.startswith("naming") for thread in threading.enumerate())
