@@ -57,7 +57,7 @@ def run_soak(
     paced: bool,
     recogniser: Recogniser | None,
     events: Path,
-    every_s: float = 5.0,
+    every_s: float = 1.0,
     tell: Callable[[Sample], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """A long session, and what it came to hold.
@@ -72,7 +72,7 @@ def run_soak(
         paced: True as cameras deliver; False as fast as frames are decoded.
         recogniser: None only spots.
         events: where the event lines go, as they would in earnest.
-        every_s: between two samples.
+        every_s: between two samples; frames that wait in a lane make single ones flicker by several MiB.
         tell: called with every sample.
 
     Returns:
