@@ -13,6 +13,7 @@ _WHERE = {"kind": "footage", "condition": "condition"}
 _HIDDEN = {
     "tp": "found", "fp": "false", "f1": "F1", "f1_interval": "95 %", "apex_error_median_ms": "apex ms",
     "apex_midpoint_median_ms": "mid ms", "apex_onset_plus_constant_median_ms": "const",
+    "false_events_per_min": "a minute",
 }  # fmt: skip
 _UNTOUCHED = {
     "watched_s": "seconds", "false_events": "false", "false_events_per_min": "a minute",
@@ -43,7 +44,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    return str(row.get("variant") or row["method"])
+    return str(row.get("variant") or row.get("method") or "live")  # long videos have the live path alone
 
 
 def _print(console: Console, title: str, rows: Sequence[dict[str, Any]], figures: Mapping[str, str]) -> None:
