@@ -10,6 +10,7 @@ import numpy as np
 from tsfmicro.bundle import Calibration
 from tsfmicro.errors import ContractError, UsageError
 from tsfmicro.preprocess import PreprocessSpec
+from tsfmicro.realtime.dynamic_images import DynamicImages
 from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Movement, Namer, recognise_in_batches
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.runners import LOW_PROBABILITY, RunnerOutput
@@ -24,6 +25,8 @@ class WindowRecogniser:
     runner: WindowRunner
     calibration: Calibration
     clock: StageClock = field(default_factory=StageClock)
+    images: DynamicImages = field(default_factory=DynamicImages)
+    """What the network drew of the micro-expressions it named last."""
 
     @property
     def preprocess(self) -> PreprocessSpec:
@@ -46,7 +49,7 @@ class WindowRecogniser:
         return self.runner.device
 
     def recognise(self, movements: Sequence[Movement]) -> list[Recognition]:
-        """Label each movement by its window, or abstain.
+        """Label each movement by its window, or abstain; what the network draws of them goes to :attr:`images`.
 
         Raises:
             ContractError: if a movement came without its window.
@@ -57,7 +60,12 @@ class WindowRecogniser:
             if len(windows) < len(batch):
                 raise ContractError(f"{len(batch) - len(windows)} of {len(batch)} movements came without a window")
             with self.clock.stage("recognise"):
-                return self.runner.infer(np.stack(windows)).answers
+                output = self.runner.infer(np.stack(windows))
+            if output.dynamic_images is not None:
+                for movement, image in zip(batch, output.dynamic_images, strict=True):
+                    if movement.key is not None:
+                        self.images.keep(movement.key, image)
+            return output.answers
 
         return recognise_in_batches(movements, infer, self.runner.labels, self.calibration)
 
