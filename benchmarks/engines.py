@@ -40,7 +40,6 @@ from tsfmicro.runners import BACKENDS, Runner, load
 from tsfmicro.runners.openvino_runner import OpenVinoRunner
 from tsfmicro.runners.parity import compare, probe_pairs
 from tsfmicro.runners.precision import Precision
-from tsfmicro.runners.threads import thread_count
 from tsfmicro.training.summary import ModelSummary, summarise
 
 REFERENCE = "torch"
@@ -54,6 +53,8 @@ class Contender:
 
     name: str
     runner: Runner
+    load_s: float
+    """From the bundle to a runner that is warm: what is compiled, is compiled here."""
     cost: ModelSummary
     """Of its network."""
     distance: dict[str, Any]
@@ -157,25 +158,29 @@ def _contenders(
     stack: ExitStack, bundle: Bundle, backends: list[str], threads: int, rows: list[dict[str, Any]], prefix: str = ""
 ) -> list[Contender]:
     """One network in torch eager, which comes first, and in the backends; ``rows`` gets those that cannot be used."""
-    named = {REFERENCE: load(bundle, REFERENCE, threads)}
-    for backend in backends:
+    named: dict[str, Runner] = {}
+    load_s: dict[str, float] = {}
+    for backend in (REFERENCE, *(name for name in backends if name != REFERENCE)):
+        began_s = time.perf_counter()
         try:
-            named |= {} if backend == REFERENCE else _runners(bundle, backend, threads)
+            for name, runner in _runners(bundle, backend, threads):
+                load_s[name], named[name] = time.perf_counter() - began_s, stack.enter_context(runner)
+                began_s = time.perf_counter()
         except BackendError as error:  # a contender that is left out must say why
             rows.append({"what": prefix + backend, "status": "not run", "why": str(error)})
-    for runner in named.values():
-        stack.enter_context(runner)
     cost, distances = summarise(bundle.manifest.model.config()), _distances(named)
-    return [Contender(prefix + name, runner, cost, distances[name]) for name, runner in named.items()]
+    return [Contender(prefix + name, runner, load_s[name], cost, distances[name]) for name, runner in named.items()]
 
 
-def _runners(bundle: Bundle, backend: str, threads: int) -> dict[str, Runner]:
-    if backend != "openvino":
-        return {backend: load(bundle, backend, threads)}
-    best = OpenVinoRunner(bundle, thread_count(threads))
-    if best.precision == "float32":
-        return {"openvino_float32": best}
-    return {"openvino_float32": OpenVinoRunner(bundle, threads, "float32"), f"openvino_{best.precision}": best}
+def _runners(bundle: Bundle, backend: str, threads: int) -> Iterator[tuple[str, Runner]]:
+    """One after the other, so that each can be timed."""
+    runner = load(bundle, backend, threads)
+    if not isinstance(runner, OpenVinoRunner):
+        yield backend, runner
+        return
+    yield f"{backend}_{runner.precision}", runner
+    if runner.precision != "float32":
+        yield f"{backend}_float32", OpenVinoRunner(bundle, threads, "float32")
 
 
 def _distances(named: dict[str, Runner]) -> dict[str, dict[str, Any]]:
@@ -213,6 +218,7 @@ def _row(contender: Contender, eager: Contender, batch: int, threads: int, ceili
         "precision": precision,
         "batch": batch,
         "threads": threads,
+        "load_s": round(contender.load_s, 2),
         "median_ms": round(median_ms, 3),
         "min_ms": round(min(contender.wall_ms), 3),
         **percentiles(contender.wall_ms, "ms"),

@@ -230,6 +230,8 @@ def _member(bundle: Bundle, backend: str, clock: StageClock, stack: ExitStack, c
         choice = choose(bundle)
         console.print(f"backend {choice}", markup=False, soft_wrap=True)
         backend = choice.backend
+    if backend == "torch-compiled":
+        console.print("compiling the network; the first time that takes minutes")
     if bundle.manifest.model.reads_windows:
         runner = stack.enter_context(load_window(bundle, backend, beside_the_frames()))
         return WindowRecogniser(runner, calibration, clock)

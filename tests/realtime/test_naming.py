@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
 
 import numpy as np
 import pytest
 
 from tests.realtime.test_recognise import crops
 from tsfmicro.bundle import Calibration
+from tsfmicro.closing import Closing
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.realtime.analyzer import Finding, Unnamed
 from tsfmicro.realtime.events import FaceLost, FaceWindow, MeEnd
@@ -22,7 +22,7 @@ AT = Moment(3, 0.1)
 LOST = FaceLost("clip", 1, AT)
 
 
-class TellsBrightness:
+class TellsBrightness(Closing):
     """Calls a pair what its apex is: dark or bright."""
 
     backend, device, labels, preprocess = "fake", "cpu", ("dark", "bright"), PreprocessSpec()
@@ -37,12 +37,6 @@ class TellsBrightness:
         return RunnerOutput(probabilities, np.log(probabilities))
 
     def close(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
         pass
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace, TracebackType
-from typing import Any, Self
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from tsfmicro.bundle import Calibration
+from tsfmicro.closing import Closing
 from tsfmicro.errors import ContractError, UsageError
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.realtime import commands
@@ -30,7 +31,7 @@ LABELS = ("happiness", "disgust", "surprise")
 SURE = Calibration(1.0, 0.5, None)
 
 
-class Fake:
+class Fake(Closing):
     """Answers pairs and windows with fixed probabilities and keeps what it was asked."""
 
     backend, device, labels, preprocess, frames = "fake", "cpu", LABELS, PreprocessSpec(), 4
@@ -50,14 +51,6 @@ class Fake:
         return WindowOutput(answers, images)
 
     def close(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
         pass
 
 

@@ -41,7 +41,7 @@ def place(
     """Make a network ready for calls.
 
     Args:
-        backend: ``"torch"``, ``"torch-compiled"`` (which takes a minute here) or ``"cuda"``.
+        backend: ``"torch"``, ``"torch-compiled"`` (which takes minutes to compile) or ``"cuda"``.
         threads: torch keeps one thread count for the whole process, so it is changed only where one is given.
         build: makes the network in evaluation mode, once it is known that the backend can be used.
         crops: what it takes, two of each, to compile it with.

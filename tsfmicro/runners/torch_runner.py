@@ -36,7 +36,7 @@ class TorchRunner(Closing):
 
         Args:
             bundle: verified.
-            backend: ``"torch"``, ``"torch-compiled"`` (whose loading takes a minute) or ``"cuda"``.
+            backend: ``"torch"``, ``"torch-compiled"`` (which takes minutes to compile) or ``"cuda"``.
             threads: torch keeps one thread count for the whole process, so it is changed only where one is given.
 
         Raises:
