@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from tsfmicro.bundle import Calibration
+from tsfmicro.bundle import Bundle, Calibration
 from tsfmicro.errors import ContractError, UsageError
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.realtime.dynamic_images import DynamicImages
-from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Movement, Namer, recognise_in_batches
+from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Movement, Namer, Recogniser, recognise_in_batches
 from tsfmicro.realtime.stage_clock import StageClock
-from tsfmicro.runners import LOW_PROBABILITY, RunnerOutput
+from tsfmicro.runners import LOW_PROBABILITY, RunnerOutput, load
+from tsfmicro.runners.window import load_window
 from tsfmicro.runners.window_contract import WindowRunner
 from tsfmicro.values import Float32Array, Recognition, UInt8Array
 
@@ -127,6 +129,24 @@ class Ensemble:
         said = [member.recognise(movements) for member in self.members]
         threshold = float(np.mean([calibration.min_probability for calibration in self.calibrations]))
         return [_averaged(answers, threshold) for answers in zip(*said, strict=True)]
+
+
+def load_namer(bundle: Bundle, backend: str, threads: int | None, clock: StageClock, stack: ExitStack) -> Namer:
+    """Load what a bundle holds, a recogniser of pairs or of windows.
+
+    Args:
+        bundle: verified.
+        backend, threads: as ``load`` and ``load_window`` take them.
+        clock: times it.
+        stack: frees it.
+
+    Raises:
+        TsfError: as ``load`` and ``load_window`` do.
+    """
+    calibration = bundle.manifest.calibration
+    if bundle.manifest.model.reads_windows:
+        return WindowRecogniser(stack.enter_context(load_window(bundle, backend, threads)), calibration, clock)
+    return Recogniser(stack.enter_context(load(bundle, backend, threads)), calibration, clock)
 
 
 def of_windows(namer: Namer | None) -> WindowRecogniser | None:

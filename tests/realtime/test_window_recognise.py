@@ -16,7 +16,7 @@ from tsfmicro.bundle import Calibration
 from tsfmicro.closing import Closing
 from tsfmicro.errors import ContractError, UsageError
 from tsfmicro.preprocess import PreprocessSpec
-from tsfmicro.realtime import commands
+from tsfmicro.realtime import commands, window_recognise
 from tsfmicro.realtime.dynamic_images import DynamicImages
 from tsfmicro.realtime.events import MeEnd
 from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Movement, Recogniser
@@ -185,8 +185,8 @@ def test_the_command_loads_what_each_bundle_holds(monkeypatch: pytest.MonkeyPatc
 
         return load
 
-    monkeypatch.setattr(commands, "load", loading("pairs"))
-    monkeypatch.setattr(commands, "load_window", loading("windows"))
+    monkeypatch.setattr(window_recognise, "load", loading("pairs"))
+    monkeypatch.setattr(window_recognise, "load_window", loading("windows"))
     with ExitStack() as stack:
 
         def loaded(*bundles: Any) -> Any:
