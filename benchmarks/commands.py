@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -30,9 +30,9 @@ from tsfmicro.benchmarks.training_page import training_figures
 from tsfmicro.bundle import WEIGHTS_FILE, default_bundle_path, read_bundle
 from tsfmicro.errors import BackendError, SourceError, UsageError
 from tsfmicro.models.config import MODELS, SIZES, ModelConfig
-from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.sources.demo import DEMO_NAME
-from tsfmicro.runners import load
+from tsfmicro.realtime.stage_clock import StageClock
+from tsfmicro.realtime.window_recognise import load_namer
 
 PEERS = tuple(name for name in MODELS if name != ModelConfig().model)
 """Networks that are not ours."""
@@ -67,8 +67,8 @@ def event(
     console = Console(stderr=True)
     bundle = None if spot_only else read_bundle(model or default_bundle_path())
     results: list[ClipResult] = []
-    with nullcontext() if bundle is None else load(bundle) as runner:
-        recogniser = None if bundle is None or runner is None else Recogniser(runner, bundle.manifest.calibration)
+    with ExitStack() as stack:
+        recogniser = None if bundle is None else load_namer(bundle, "auto", None, StageClock(), stack)
         for result in run_clips(seeds, recogniser):
             results.append(result)
             console.print(f"clip {result.seed}: {result.counts.tp} of {len(result.truth)} found")
@@ -253,7 +253,9 @@ def engine(
     model: Annotated[Path | None, typer.Option(help="Bundle; by default the demonstration one.")] = None,
     size: Annotated[str | None, typer.Option(help="Random weights of this size instead: base or small.")] = None,
     backends: Annotated[str, typer.Option(help="Names for tsf-live --backend, joined by commas.")] = "onnxruntime",
-    batch: Annotated[list[int] | None, typer.Option(help="Pairs a call; repeatable. By default 1.", min=1)] = None,
+    batch: Annotated[
+        list[int] | None, typer.Option(help="Pairs (of FDP: windows) a call; repeatable. By default 1.", min=1)
+    ] = None,
     rounds: Annotated[int, typer.Option(help="Calls of each backend, in turns.", min=1)] = 30,
     threads: Annotated[int, typer.Option(help="CPU threads of each.", min=1)] = 1,
     beside: Annotated[

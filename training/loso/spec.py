@@ -115,19 +115,28 @@ class LosoSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> LosoSpec:
-        """Read what :meth:`to_dict` wrote."""
+        """Read what :meth:`to_dict` wrote.
+
+        Raises:
+            UsageError: if another version wrote it, with other settings.
+        """
         rest = {name: value for name, value in values.items() if name not in _CONVERTED}
-        return cls(
-            mode=Mode(values["mode"]),
-            select=Select(values["select"]),
-            seeds=tuple(values["seeds"]),
-            options=tuple(values["options"]),
-            precision=Precision(values["precision"]),
-            augment=AugmentSpec(**values["augment"]),
-            key_frames=KeyFrames(values["key_frames"]),
-            loss=LossWeights(**values["loss"]),
-            **rest,
-        )
+        try:
+            return cls(
+                mode=Mode(values["mode"]),
+                select=Select(values["select"]),
+                seeds=tuple(values["seeds"]),
+                options=tuple(values["options"]),
+                precision=Precision(values["precision"]),
+                augment=AugmentSpec(**values["augment"]),
+                key_frames=KeyFrames(values["key_frames"]),
+                loss=LossWeights(**values["loss"]),
+                **rest,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                f"the run's settings are not those of this version ({error}); run tsf-train loso into a new folder"
+            ) from error
 
 
 _CONVERTED = frozenset({"mode", "select", "seeds", "options", "precision", "augment", "key_frames", "loss"})
