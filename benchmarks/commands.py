@@ -243,6 +243,7 @@ def train(
     batch: Annotated[int, typer.Option(help="Pairs a step.", min=2)] = 32,
     rounds: Annotated[int, typer.Option(help="How often the two are alternated.", min=1)] = 5,
     precision: Annotated[str, typer.Option(help="Of the training loop: fp32 or bf16.")] = "fp32",
+    compile_step: Annotated[bool, typer.Option("--compile", help="As tsf-train loso --compile.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
@@ -253,14 +254,16 @@ def train(
     import torch
 
     from tsfmicro.benchmarks.learning import run_training
-    from tsfmicro.training.loso.spec import Precision
+    from tsfmicro.training.loso.spec import Precision, Step
 
     objectives = [parse_objective(text) for text in slo or []]
     if precision not in set(Precision):
         raise UsageError(f"--precision is {precision!r}; expected {' or '.join(Precision)}")
     torch.set_num_threads(threads)
-    rows = run_training(size, batch, rounds, Precision(precision), device)
-    settings = {"size": size, "batch": batch, "precision": precision, "device": device, "threads": threads}
+    step = Step.COMPILED if compile_step else Step.EAGER
+    rows = run_training(size, batch, rounds, Precision(precision), step, device)
+    settings = {"size": size, "batch": batch, "precision": precision, "step": step.value, "device": device}
+    settings |= {"threads": threads}
     finish(json_file, "train", rows, {**settings, "torch": torch.__version__}, objectives)
 
 

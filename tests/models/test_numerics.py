@@ -154,9 +154,9 @@ def test_attention_under_autocast_on_a_cpu_is_as_near_as_the_fused_kernel(biased
 
     def outcome(autocast: bool, widened: bool) -> list[Tensor]:
         q.grad = k.grad = v.grad = None
-        inputs = (x.double() for x in (q, k, v)) if widened else (q, k, v)
+        query, key, value = (x.double() if widened else x for x in (q, k, v))
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            found = attention(*inputs, bias.double() if widened and bias is not None else bias)
+            found = attention(query, key, value, bias.double() if widened and bias is not None else bias)
         if autocast:
             assert "ScaledDotProduct" not in str(found.grad_fn) and found.dtype == torch.bfloat16
         torch.autograd.backward((found.double() * back).sum())

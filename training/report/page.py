@@ -79,7 +79,8 @@ def _about(result: dict[str, Any]) -> str:
         ("learned from", _learned_from(result)),
         ("network", _network(spec)),
         ("training", f"{spec['epochs']} epochs, {chosen}; batch {spec['batch']}, AdamW {spec['learning_rate']:g}, "
-                     f"weight decay {spec['weight_decay']:g}, {spec['precision']}; seeds {result['seeds']}"),
+                     f"weight decay {spec['weight_decay']:g}, {spec['precision']}, {spec.get('step', 'eager')} steps; "
+                     f"seeds {result['seeds']}"),
         ("key frames", f"{spec['key_frames']} in training, within {result.get('key_frame_range', 0.0):g} of the way "
                        "from onset to apex; as annotated in the test"),
         ("initial weights", weights),

@@ -42,11 +42,12 @@ def attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = N
     """
     if query.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return scaled_dot_product_attention(query, key, value, attn_mask=bias)
-    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)  # (B, N, L, L)
+    scores: Tensor = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)  # (B, N, L, L)
     if bias is not None:
         scores = scores + bias.to(scores.dtype)
     # Softmax adds up in float32 whatever it is given, and rounds what it returns.
-    return scores.softmax(dim=-1) @ value
+    attended: Tensor = scores.softmax(dim=-1) @ value
+    return attended
 
 
 def init_linear(module: nn.Module) -> None:
