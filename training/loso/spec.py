@@ -40,6 +40,15 @@ class Precision(enum.StrEnum):
     BF16 = "bf16"
 
 
+class Step(enum.StrEnum):
+    """Forward and backward of training. Evaluation never is compiled."""
+
+    EAGER = "eager"
+    """Operator by operator."""
+    COMPILED = "compiled"
+    """Full batches through torch's compiler."""
+
+
 class KeyFrames(enum.StrEnum):
     """Which frames training takes for onset and apex. Tests always see the annotated ones.
 
@@ -96,6 +105,7 @@ class LosoSpec:
     """The learning rate is multiplied by it after each of the first ``decay_epochs`` epochs."""
     decay_epochs: int = 50
     precision: Precision = Precision.FP32
+    step: Step = Step.EAGER
     augment: AugmentSpec = DOCUMENTED[1]
     key_frames: KeyFrames = KeyFrames.JITTERED
 
@@ -128,6 +138,7 @@ class LosoSpec:
                 seeds=tuple(values["seeds"]),
                 options=tuple(values["options"]),
                 precision=Precision(values["precision"]),
+                step=Step(values.get("step", Step.EAGER)),  # runs of before had no choice
                 augment=AugmentSpec(**values["augment"]),
                 key_frames=KeyFrames(values["key_frames"]),
                 loss=LossWeights(**values["loss"]),
@@ -139,7 +150,7 @@ class LosoSpec:
             ) from error
 
 
-_CONVERTED = frozenset({"mode", "select", "seeds", "options", "precision", "augment", "key_frames", "loss"})
+_CONVERTED = frozenset({"mode", "select", "seeds", "options", "precision", "step", "augment", "key_frames", "loss"})
 
 
 def derived_seed(*parts: object) -> int:
