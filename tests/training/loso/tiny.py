@@ -20,7 +20,7 @@ from tsfmicro.training.fixtures import others
 from tsfmicro.training.loso.result import write_result
 from tsfmicro.training.loso.run import Plan, run
 from tsfmicro.training.loso.samples import load_samples
-from tsfmicro.training.loso.spec import LosoSpec, Step
+from tsfmicro.training.loso.spec import LosoSpec
 
 LABELS = ("happiness", "disgust", "repression", "surprise", "others")
 PREPROCESS = PreprocessSpec(align=AlignSpec(size_px=32, iod_px=14, eye_row_px=11))
@@ -69,5 +69,4 @@ def run_tiny(out: Path, cache: CropCache, spec: LosoSpec) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    spec = tiny_spec(epochs=int(sys.argv[3]), seeds=(0, 1), step=Step(sys.argv[4]))
-    run_tiny(Path(sys.argv[2]), tiny_cache(Path(sys.argv[1])), spec)
+    run_tiny(Path(sys.argv[2]), tiny_cache(Path(sys.argv[1])), tiny_spec(epochs=int(sys.argv[3]), seeds=(0, 1)))
