@@ -186,7 +186,7 @@ def test_offline_reads_every_frame_and_reports_the_clips_own_rate(clip: Path) ->
     (row,) = run_offline([clip], rounds=1, recogniser=None)
     assert (row["clip"], row["frames"], row["faces"]) == ("demo.mp4", 7, 1)
     assert row["fps_of_clip"] == pytest.approx(60.0, rel=0.01)
-    assert row["frames_per_s"] == pytest.approx(7 / row["wall_s"], rel=0.02)
+    assert row["frames_per_s"] == pytest.approx(7 / row["wall_s"], rel=0.02, abs=0.06)  # a tenth is a lot when slow
     assert row["times_real_time"] == pytest.approx(row["frames_per_s"] / 60, rel=0.02, abs=0.006)
     assert row["stages"]["spot"]["count"] > 0
 
