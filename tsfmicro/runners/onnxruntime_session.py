@@ -61,7 +61,7 @@ def open_graph(bundle: Bundle, threads: int, inputs: Mapping[str, str], outputs:
 def run_graph(session: Any, outputs: Sequence[str], feed: Mapping[str, UInt8Array]) -> list[Any]:
     """The outputs by name, in their order; (B, ...) arrays in and out.
 
-    Row by row: the runtime's arena doubles until its largest batch fits, sixteen pairs into a gigabyte, and never
+    Row by row: the runtime's arena doubles until its largest batch fits, and never
     shrinks; in one thread or two a batch is no faster. Nor does what a row gets depend on what is asked beside it.
 
     Raises:
