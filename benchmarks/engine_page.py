@@ -28,11 +28,12 @@ def engine_figures(results: Path) -> str:
     for result in found:
         lines += [_row(result["settings"]["size"], row) for row in result["rows"] if "backend" in row]
     settings = found[0]["settings"]
+    rounds = " and ".join(dict.fromkeys(str(result["settings"]["rounds"]) for result in found))
     loads = " and ".join(f"{result['provenance']['load_average_1min']:.0f}" for result in found)
     where = found[0]["provenance"]
     lines += [
         "",
-        f"Random weights; {settings['rounds']} calls of each backend, taking turns in one process, "
+        f"Random weights; {rounds} calls of each backend, taking turns in one process, "
         f"{settings['threads']} thread of {where['cpu']} with {where['cpus']} CPUs, shared with much other work (load "
         f"average {loads}), so the ratios of neighbours in time say more than the times. Ratios are medians. "
         "Largest difference: of any probability from torch eager of the same network in float32; labels changed: of as "
