@@ -12,6 +12,7 @@ import numpy as np
 from tsfmicro.align import AlignSpec, compose
 from tsfmicro.motion import Displacement, displacement
 from tsfmicro.preprocess import Preprocessor
+from tsfmicro.realtime.confidence import shipped_scorer
 from tsfmicro.realtime.events import Event, FaceWindow, MeApex, MeEnd, MeRejected, MeStart
 from tsfmicro.realtime.gates import GateSpec, Verdict, judge, merit_of, overshadowed
 from tsfmicro.realtime.samples import FaceSample
@@ -76,12 +77,12 @@ class FaceAnalyzer:
         self._source = source
         self._face_id = face_id
         self._align = align
+        self._spot = spot
         self._gates = gates
         self._preprocessor = preprocessor
         self._keep = keep
         self._window_frames = window_frames
-        self._spot = spot
-        self._spotter = FaceSpotter(spot, align, merit=self._merit)
+        self._spotter = self._new_spotter(0)
         self._judged: dict[int, tuple[Displacement, Verdict]] = {}
         """By candidate: movements that were judged and are not told yet."""
         self._reported: Finished | None = None
@@ -108,8 +109,11 @@ class FaceAnalyzer:
     def recalibrate(self) -> list[Finding]:
         """Forget how the face usually moves, and watch it anew; what is going on ends here."""
         findings = self.flush()
-        self._spotter = FaceSpotter(self._spot, self._align, self._spotter.candidates, self._merit)
+        self._spotter = self._new_spotter(self._spotter.candidates)
         return findings
+
+    def _new_spotter(self, candidates: int) -> FaceSpotter:
+        return FaceSpotter(self._spot, self._align, candidates, self._merit, shipped_scorer().patterns)
 
     def push(self, sample: FaceSample) -> list[Finding]:
         """Take the face's next sample."""

@@ -15,6 +15,7 @@ from tsfmicro.motion import MOTION_POINTS, REGIONS, Displacement, FacePatch
 from tsfmicro.preprocess import Preprocessor, PreprocessSpec
 from tsfmicro.realtime import analyzer as module
 from tsfmicro.realtime.analyzer import FaceAnalyzer, Finding, Unnamed, event_crops
+from tsfmicro.realtime.confidence import shipped_scorer
 from tsfmicro.realtime.events import MeApex, MeEnd, MeRejected, MeStart
 from tsfmicro.realtime.gates import GateSpec
 from tsfmicro.realtime.look import Look
@@ -33,8 +34,14 @@ class ScriptedSpotter:
     score, active, calibrated = 4.5, True, True
 
     def __init__(
-        self, spec: SpotSpec, align: AlignSpec, candidates: int = 0, merit: Callable[[Finished], float] | None = None
+        self,
+        spec: SpotSpec,
+        align: AlignSpec,
+        candidates: int = 0,
+        merit: Callable[[Finished], float] | None = None,
+        patterns: Float64Array | None = None,
     ) -> None:
+        assert patterns is shipped_scorer().patterns
         self.merit = merit
         self.candidates = candidates + len(self.said)
 
