@@ -60,6 +60,7 @@ _LEAST = (0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8)
 VARIANTS: Mapping[str, Variant] = MappingProxyType({
     _SHIPPED: Variant(),
     _PARTS: Variant(parts=True),
+    f"{_PARTS}, reported from 0.60": Variant(parts=True, least=0.6),
     "limits alone, no confidence": Variant(limits_alone=True),
     "of overlapping movements the one of the highest score": Variant(clearest=True),
     "without the adaptive matched filter": Variant(without=_MATCHED),
