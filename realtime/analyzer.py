@@ -85,6 +85,8 @@ class FaceAnalyzer:
         self._spotter = self._new_spotter(0)
         self._judged: dict[int, tuple[Displacement, Verdict]] = {}
         """By candidate: movements that were judged and are not told yet."""
+        self._moved: dict[tuple[int, int], Displacement] = {}
+        """By the frames of onset and apex, of movements that are just being judged."""
         self._reported: Finished | None = None
         """The last event, without its samples: the same movement is not reported twice."""
         self._sliding: SlidingWindows | None = None
@@ -156,7 +158,10 @@ class FaceAnalyzer:
     def _judge(self, finished: Finished) -> tuple[Displacement, Verdict]:
         onset = finished.sample_at(finished.interval.onset)
         apex = finished.sample_at(finished.interval.apex)
-        moved = displacement(onset.patch, apex.patch, self._align)
+        ends = onset.moment.frame, apex.moment.frame
+        moved = self._moved.get(ends)
+        if moved is None:  # several patterns that tell of one movement end in the same frame
+            moved = self._moved[ends] = displacement(onset.patch, apex.patch, self._align)
         return moved, judge(finished, moved, self._gates)
 
     def _merit(self, finished: Finished) -> float:
@@ -170,6 +175,7 @@ class FaceAnalyzer:
         apex = finished.sample_at(finished.interval.apex)
         known = self._judged.pop(finished.candidate) if finished.candidate in self._judged else None
         moved, verdict = known or self._judge(finished)
+        self._moved.clear()
         again = self._reported is not None and same_movement(finished, self._reported)
         if finished.overshadowed or again:
             verdict = overshadowed(verdict)

@@ -136,6 +136,20 @@ def test_what_another_movement_tells_better_says_so_and_is_measured_once(
     assert len(measured) == 2
 
 
+def test_movements_of_one_onset_and_apex_are_measured_once(monkeypatch: pytest.MonkeyPatch, measured: Measured) -> None:
+    first = make_finished(SAMPLES)
+    again = replace(first, candidate=2)
+    monkeypatch.setattr(ScriptedSpotter, "said", (first, again))
+    analyzer = FaceAnalyzer("clip", 12, AlignSpec(), SpotSpec(), GateSpec(), None)
+    spotter = analyzer._spotter
+    assert isinstance(spotter, ScriptedSpotter) and spotter.merit is not None
+    spotter.merit(first)
+    spotter.merit(again)
+    assert len(measured) == 1
+    analyzer.push(make_sample(0, 0.0))
+    assert len(measured) == 1
+
+
 def test_a_movement_is_not_reported_twice(monkeypatch: pytest.MonkeyPatch, measured: Measured) -> None:
     first, again = make_finished(SAMPLES), replace(make_finished(SAMPLES), candidate=2)
     events = findings_of(monkeypatch, first, again)
