@@ -278,6 +278,8 @@ _SECTIONS: dict[str, list[Callable[[list[Row]], list[str]]]] = {
                 *_FRAMES,
                 ("memory growth, MiB an hour", "rss_slope_mib_per_hour"),
                 ("95 %", "rss_slope_interval"),
+                ("in use, MiB an hour", "in_use_slope_mib_per_hour"),
+                ("95 %", "in_use_slope_interval"),
                 ("threads before, most, after", "threads_before"),
                 ("", "threads_most"),
                 ("", "threads_after"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -30,9 +30,9 @@ from tsfmicro.benchmarks.training_page import training_figures
 from tsfmicro.bundle import WEIGHTS_FILE, default_bundle_path, read_bundle
 from tsfmicro.errors import BackendError, SourceError, UsageError
 from tsfmicro.models.config import MODELS, SIZES, ModelConfig
-from tsfmicro.realtime.recognise import Recogniser
 from tsfmicro.realtime.sources.demo import DEMO_NAME
-from tsfmicro.runners import load
+from tsfmicro.realtime.stage_clock import StageClock
+from tsfmicro.realtime.window_recognise import load_namer
 
 PEERS = tuple(name for name in MODELS if name != ModelConfig().model)
 """Networks that are not ours."""
@@ -67,8 +67,8 @@ def event(
     console = Console(stderr=True)
     bundle = None if spot_only else read_bundle(model or default_bundle_path())
     results: list[ClipResult] = []
-    with nullcontext() if bundle is None else load(bundle) as runner:
-        recogniser = None if bundle is None or runner is None else Recogniser(runner, bundle.manifest.calibration)
+    with ExitStack() as stack:
+        recogniser = None if bundle is None else load_namer(bundle, "auto", None, StageClock(), stack)
         for result in run_clips(seeds, recogniser):
             results.append(result)
             console.print(f"clip {result.seed}: {result.counts.tp} of {len(result.truth)} found")
@@ -158,6 +158,26 @@ def ceiling(
     finish(json_file, "ceiling", rows, {"rounds": rounds, "threads": threads}, [])
 
 
+@app.command(epilog="Example:\n\n    tsf-bench positions --size small --batch 1 --batch 32 --json results.json")
+def positions(
+    size: Annotated[list[str] | None, typer.Option(help="base or small; repeatable. By default both.")] = None,
+    batch: Annotated[list[int] | None, typer.Option(help="Pairs a pass; repeatable. By default 1.", min=1)] = None,
+    step_batch: Annotated[int, typer.Option(help="Pairs a training step.", min=2)] = 4,
+    rounds: Annotated[int, typer.Option(help="How often the two are alternated.", min=1)] = 9,
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
+    slo: Slo = None,
+) -> None:
+    """Time decay masks and rotary tables computed once beside computing them in every pass, in torch and in graphs."""
+    objectives = [parse_objective(text) for text in slo or []]
+    sizes, batches = size or list(SIZES), batch or [1]
+    if unknown := sorted(set(sizes) - set(SIZES)):
+        raise UsageError(f"--size is {unknown[0]!r}; expected {' or '.join(SIZES)}")
+    rows = _networks("positions").run_positions(sizes, batches, step_batch, rounds, threads)
+    settings = {"sizes": sizes, "batches": batches, "step_batch": step_batch, "rounds": rounds, "threads": threads}
+    finish(json_file, "positions", rows, settings, objectives)
+
+
 @app.command(
     epilog="Example:\n\n    tsf-bench recognisers runs/fdp runs/tsfmicro runs/mmnet --json results.json\n\n"
     "The runs come from tsf-train loso on the same clips."
@@ -223,6 +243,7 @@ def train(
     batch: Annotated[int, typer.Option(help="Pairs a step.", min=2)] = 32,
     rounds: Annotated[int, typer.Option(help="How often the two are alternated.", min=1)] = 5,
     precision: Annotated[str, typer.Option(help="Of the training loop: fp32 or bf16.")] = "fp32",
+    compile_step: Annotated[bool, typer.Option("--compile", help="As tsf-train loso --compile.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to FILE.")] = None,
@@ -233,14 +254,16 @@ def train(
     import torch
 
     from tsfmicro.benchmarks.learning import run_training
-    from tsfmicro.training.loso.spec import Precision
+    from tsfmicro.training.loso.spec import Precision, Step
 
     objectives = [parse_objective(text) for text in slo or []]
     if precision not in set(Precision):
         raise UsageError(f"--precision is {precision!r}; expected {' or '.join(Precision)}")
     torch.set_num_threads(threads)
-    rows = run_training(size, batch, rounds, Precision(precision), device)
-    settings = {"size": size, "batch": batch, "precision": precision, "device": device, "threads": threads}
+    step = Step.COMPILED if compile_step else Step.EAGER
+    rows = run_training(size, batch, rounds, Precision(precision), step, device)
+    settings = {"size": size, "batch": batch, "precision": precision, "step": step.value, "device": device}
+    settings |= {"threads": threads}
     finish(json_file, "train", rows, {**settings, "torch": torch.__version__}, objectives)
 
 
@@ -253,7 +276,9 @@ def engine(
     model: Annotated[Path | None, typer.Option(help="Bundle; by default the demonstration one.")] = None,
     size: Annotated[str | None, typer.Option(help="Random weights of this size instead: base or small.")] = None,
     backends: Annotated[str, typer.Option(help="Names for tsf-live --backend, joined by commas.")] = "onnxruntime",
-    batch: Annotated[list[int] | None, typer.Option(help="Pairs a call; repeatable. By default 1.", min=1)] = None,
+    batch: Annotated[
+        list[int] | None, typer.Option(help="Pairs (of FDP: windows) a call; repeatable. By default 1.", min=1)
+    ] = None,
     rounds: Annotated[int, typer.Option(help="Calls of each backend, in turns.", min=1)] = 30,
     threads: Annotated[int, typer.Option(help="CPU threads of each.", min=1)] = 1,
     beside: Annotated[

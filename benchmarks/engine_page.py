@@ -21,9 +21,9 @@ def engine_figures(results: Path) -> str:
     """
     found = [read_result(results / name) for name in _RESULTS]
     lines = [
-        "| network | backend | precision | pairs | ms | processor ms | floor, ms | × the floor | "
+        "| network | backend | precision | load, s | pairs | ms | processor ms | floor, ms | × the floor | "
         "time / torch eager (quartiles) | processor time / torch eager | largest difference | labels changed |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for result in found:
         lines += [_row(result["settings"]["size"], row) for row in result["rows"] if "backend" in row]
@@ -67,6 +67,7 @@ def _row(size: str, row: dict[str, Any]) -> str:
         row.get("network", size),
         row["backend"],
         row["precision"],
+        f"{row['load_s']:.1f}" if "load_s" in row else "",
         str(row["batch"]),
         f"{row['median_ms']:.0f}",
         f"{row['median_cpu_ms']:.0f}",

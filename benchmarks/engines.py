@@ -7,7 +7,7 @@ without what it could be at best: the floor, from the processor's ceilings measu
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -36,13 +36,19 @@ from tsfmicro.labels import protocol
 from tsfmicro.models.config import ModelConfig
 from tsfmicro.models.network import build
 from tsfmicro.preprocess import PreprocessSpec
-from tsfmicro.runners import BACKENDS, Runner, load
+from tsfmicro.runners import BACKENDS, Runner, RunnerOutput, load
 from tsfmicro.runners.openvino_runner import OpenVinoRunner
-from tsfmicro.runners.parity import compare, probe_pairs
+from tsfmicro.runners.parity import compare, probe_pairs, probe_windows
 from tsfmicro.runners.precision import Precision
-from tsfmicro.runners.threads import thread_count
+from tsfmicro.runners.window import load_window
+from tsfmicro.runners.window_contract import WindowOutput, WindowRunner
 from tsfmicro.training.summary import ModelSummary, summarise
+from tsfmicro.values import Float32Array, UInt8Array
 
+Crops = tuple[UInt8Array, ...]
+"""What a network takes: onset and apex, or for FDP the frames of windows."""
+Probes = Callable[[int, int], Crops]
+"""How many of them, and a seed."""
 REFERENCE = "torch"
 _PROTOCOL = "casme2_5c_tsf"
 _PARITY_PAIRS = 8
@@ -53,7 +59,11 @@ class Contender:
     """A backend with its times."""
 
     name: str
-    runner: Runner
+    runner: Runner | WindowRunner
+    probes: Probes
+    """What its network takes."""
+    load_s: float
+    """From the bundle to a runner that is warm: what is compiled, is compiled here."""
     cost: ModelSummary
     """Of its network."""
     distance: dict[str, Any]
@@ -61,10 +71,11 @@ class Contender:
     wall_ms: list[float] = field(default_factory=list)
     cpu_ms: list[float] = field(default_factory=list)
 
-    def run(self, onset: Any, apex: Any) -> None:
+    def run(self, crops: Crops) -> None:
         """One call, timed; processor time of all threads beside it."""
+        runner: Any = self.runner
         wall_s, cpu_s = time.perf_counter(), time.process_time()
-        self.runner.infer(onset, apex)
+        runner.infer(*crops)
         self.wall_ms.append((time.perf_counter() - wall_s) * 1e3)
         self.cpu_ms.append((time.process_time() - cpu_s) * 1e3)
 
@@ -116,7 +127,7 @@ def run_engines(
     Args:
         bundle: with what the backends load.
         backends: names of ``load``; ``openvino`` stands for each precision the processor has.
-        batches: pairs a call.
+        batches: pairs, or of FDP windows, a call.
         rounds: calls of each, after two to warm up.
         threads: of the CPU, for each.
         beside: other networks, with random weights, which take their turns in torch eager and in ONNX Runtime.
@@ -157,38 +168,62 @@ def _contenders(
     stack: ExitStack, bundle: Bundle, backends: list[str], threads: int, rows: list[dict[str, Any]], prefix: str = ""
 ) -> list[Contender]:
     """One network in torch eager, which comes first, and in the backends; ``rows`` gets those that cannot be used."""
-    named = {REFERENCE: load(bundle, REFERENCE, threads)}
-    for backend in backends:
+    named: dict[str, Runner | WindowRunner] = {}
+    load_s: dict[str, float] = {}
+    for backend in (REFERENCE, *(name for name in backends if name != REFERENCE)):
+        began_s = time.perf_counter()
         try:
-            named |= {} if backend == REFERENCE else _runners(bundle, backend, threads)
+            for name, runner in _runners(bundle, backend, threads):
+                load_s[name], named[name] = time.perf_counter() - began_s, runner
+                stack.callback(runner.close)
+                began_s = time.perf_counter()
         except BackendError as error:  # a contender that is left out must say why
             rows.append({"what": prefix + backend, "status": "not run", "why": str(error)})
-    for runner in named.values():
-        stack.enter_context(runner)
-    cost, distances = summarise(bundle.manifest.model.config()), _distances(named)
-    return [Contender(prefix + name, runner, cost, distances[name]) for name, runner in named.items()]
+    probes = _probes_of(bundle)
+    cost, distances = summarise(bundle.manifest.model.any_config()), _distances(named, probes(_PARITY_PAIRS, 11))
+    return [
+        Contender(prefix + name, runner, probes, load_s[name], cost, distances[name]) for name, runner in named.items()
+    ]
 
 
-def _runners(bundle: Bundle, backend: str, threads: int) -> dict[str, Runner]:
-    if backend != "openvino":
-        return {backend: load(bundle, backend, threads)}
-    best = OpenVinoRunner(bundle, thread_count(threads))
-    if best.precision == "float32":
-        return {"openvino_float32": best}
-    return {"openvino_float32": OpenVinoRunner(bundle, threads, "float32"), f"openvino_{best.precision}": best}
+def _runners(bundle: Bundle, backend: str, threads: int) -> Iterator[tuple[str, Runner | WindowRunner]]:
+    """One after the other, so that each can be timed."""
+    if bundle.manifest.model.reads_windows:
+        windows = load_window(bundle, backend, threads)
+        yield f"{backend}_float32" if backend == "openvino" else backend, windows
+        return
+    runner = load(bundle, backend, threads)
+    if not isinstance(runner, OpenVinoRunner):
+        yield backend, runner
+        return
+    yield f"{backend}_{runner.precision}", runner
+    if runner.precision != "float32":
+        yield f"{backend}_float32", OpenVinoRunner(bundle, threads, "float32")
 
 
-def _distances(named: dict[str, Runner]) -> dict[str, dict[str, Any]]:
-    onset, apex = probe_pairs(_PARITY_PAIRS, seed=11)
-    wanted = named[REFERENCE].infer(onset, apex).logits
-    return {name: asdict(compare(wanted, runner.infer(onset, apex).logits)) for name, runner in named.items()}
+def _probes_of(bundle: Bundle) -> Probes:
+    card = bundle.manifest.model
+    if not card.reads_windows:
+        return probe_pairs
+    frames = card.window_config().frames
+    return lambda count, seed: (probe_windows(count, frames, seed),)
+
+
+def _distances(named: Mapping[str, Runner | WindowRunner], crops: Crops) -> dict[str, dict[str, Any]]:
+    said = {name: _logits(runner, crops) for name, runner in named.items()}
+    return {name: asdict(compare(said[REFERENCE], logits)) for name, logits in said.items()}
+
+
+def _logits(runner: Any, crops: Crops) -> Float32Array:
+    said: RunnerOutput | WindowOutput = runner.infer(*crops)
+    return said.answers.logits if isinstance(said, WindowOutput) else said.logits
 
 
 def _interleave(contenders: list[Contender], batch: int, rounds: int) -> None:
-    onset, apex = probe_pairs(batch, seed=batch)
+    crops = {contender.probes: contender.probes(batch, batch) for contender in contenders}
     for number in range(rounds + 2):
         for contender in contenders:
-            contender.run(onset, apex)
+            contender.run(crops[contender.probes])
             if number < 2:  # to warm up
                 contender.wall_ms.clear()
                 contender.cpu_ms.clear()
@@ -213,6 +248,7 @@ def _row(contender: Contender, eager: Contender, batch: int, threads: int, ceili
         "precision": precision,
         "batch": batch,
         "threads": threads,
+        "load_s": round(contender.load_s, 2),
         "median_ms": round(median_ms, 3),
         "min_ms": round(min(contender.wall_ms), 3),
         **percentiles(contender.wall_ms, "ms"),

@@ -11,7 +11,7 @@ from tsfmicro.intervals import Counts, Match, count, match_intervals
 from tsfmicro.landmarks import FaceMeshDetector
 from tsfmicro.realtime.events import Event, MeApex, MeEnd
 from tsfmicro.realtime.pipeline import EventRecogniser, analyse
-from tsfmicro.realtime.recognise import Recogniser
+from tsfmicro.realtime.recognise import Namer
 from tsfmicro.realtime.sources.demo import DemoSource
 from tsfmicro.synthetic.timecourse import TrueEvent
 
@@ -71,7 +71,7 @@ def score_clip(seed: int, truth: tuple[TrueEvent, ...], events: list[Event]) -> 
     )
 
 
-def run_clips(seeds: list[int], recogniser: Recogniser | None) -> Iterator[ClipResult]:
+def run_clips(seeds: list[int], recogniser: Namer | None) -> Iterator[ClipResult]:
     """Run one demonstration clip per seed."""
     for seed in seeds:
         with DemoSource(seed) as source, FaceMeshDetector() as detector:

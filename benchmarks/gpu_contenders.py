@@ -106,9 +106,9 @@ def _graphed(network: Network) -> Made:
 
 
 def _runner(fused: FusedRecognizer) -> Made:
-    from tsfmicro.runners.torch_runner import CudaForward
+    from tsfmicro.runners.torch_forward import CudaForward
 
-    forward = CudaForward(copy.deepcopy(fused))
+    forward = CudaForward(copy.deepcopy(fused), Precision.FLOAT16)
     return lambda onset, apex: forward(onset, apex)[1], None
 
 

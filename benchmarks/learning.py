@@ -19,12 +19,14 @@ from tsfmicro.training.loso.augment import augmented
 from tsfmicro.training.loso.learn import Learner
 from tsfmicro.training.loso.networks import device_of
 from tsfmicro.training.loso.samples import Samples
-from tsfmicro.training.loso.spec import LosoSpec, Precision
+from tsfmicro.training.loso.spec import LosoSpec, Precision, Step
 
 _CLASSES = 5
 
 
-def run_training(size: str, batch: int, rounds: int, precision: Precision, device: str) -> list[dict[str, Any]]:
+def run_training(
+    size: str, batch: int, rounds: int, precision: Precision, step: Step, device: str
+) -> list[dict[str, Any]]:
     """Alternate one step of each; both augment the same random pairs.
 
     Args:
@@ -32,6 +34,7 @@ def run_training(size: str, batch: int, rounds: int, precision: Precision, devic
         batch: pairs a step.
         rounds: how often the two are alternated, after one step each to warm up.
         precision: of the training loop; the plain loop is float32, in torch's usual memory format.
+        step: of the training loop; its compilation is the first step, which is not counted but told.
         device: ``cpu`` or ``cuda``.
 
     Returns:
@@ -40,7 +43,7 @@ def run_training(size: str, batch: int, rounds: int, precision: Precision, devic
     """
     target = device_of(device)
     config = ModelConfig(size=size, classes=_CLASSES)
-    spec = LosoSpec(size=size, batch=batch, precision=precision)
+    spec = LosoSpec(size=size, batch=batch, precision=precision, step=step)
     samples = _random_samples(batch).to(target)
     learner = Learner(samples, spec, PreprocessSpec(), lambda: build(config), seed=0, name="bench")
     plain_step = _plain_loop(samples, spec, config)
@@ -50,15 +53,20 @@ def run_training(size: str, batch: int, rounds: int, precision: Precision, devic
 
     plain: list[_Took] = []
     ours: list[_Took] = []
-    for number in range(rounds + 1):
+    for _ in range(rounds + 1):
         timed = (_took(plain_step, target), _took(our_step, target))
-        if number:  # the first is the warm-up
-            plain.append(timed[0])
-            ours.append(timed[1])
+        plain.append(timed[0])
+        ours.append(timed[1])
+    warm_up = ours[0]
+    del plain[0], ours[0]
     ratios = [a.wall_s / b.wall_s for a, b in zip(plain, ours, strict=True)]
     return [
         _row("plain float32 loop", batch, plain),
-        _row(f"tsf-train loso, {precision.value}", batch, ours),
+        {
+            **_row(f"tsf-train loso, {precision.value}, {step.value}", batch, ours),
+            "first_step_s": round(warm_up.wall_s, 1),
+            "first_step_cpu_s": round(warm_up.cpu_s, 1),
+        },
         {
             "what": "ratio",
             "median": round(median(ratios), 3),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tsfmicro.benchmarks.paced import PacedClip
+from tsfmicro.benchmarks.packed import Packed
 from tsfmicro.benchmarks.spread import histogram, percentiles
 from tsfmicro.landmarks import FaceMeshDetector
 from tsfmicro.realtime.events import Event, MeEnd
@@ -24,24 +23,28 @@ from tsfmicro.realtime.stage_clock import StageClock
 
 BLOCK_S = 5.0
 """Media time: at 30 frames/s just enough frames for a p90."""
+_NAMED_SELDOM = 10
+"""At most one frame in so many ends a movement that is named."""
 
 
-@dataclass(slots=True)
 class Stopwatch:
     """A viewer that only looks at the clock: from when a frame was due to when all it brought is written.
 
     A frame whose movement is still being named is counted when the name is told, at what that took.
+
+    Args:
+        warm_up_s: media time that is not counted.
+        frames: how many will be seen, so that nothing grows while they are.
     """
 
-    warm_up_s: float
-    """Media time that is not counted."""
-    latencies_ms: array[float] = field(default_factory=lambda: array("d"))
-    """Packed: a benchmark of memory must not be what grows."""
-    media_s: array[float] = field(default_factory=lambda: array("d"))
-    """Of the same frames; where a movement was named, of its offset."""
-    named_ms: array[float] = field(default_factory=lambda: array("d"))
-    """Those among them of frames that ended a movement, until it was named."""
-    faces: int = 0
+    def __init__(self, warm_up_s: float, frames: int) -> None:
+        self.warm_up_s = warm_up_s
+        self.latencies_ms = Packed(frames)
+        self.media_s = Packed(frames)
+        """Of the same frames; where a movement was named, of its offset."""
+        self.named_ms = Packed(frames // _NAMED_SELDOM)
+        """Those among them of frames that ended a movement, until it was named."""
+        self.faces = 0
 
     def see(self, step: Step) -> None:
         """See ``Viewer.see``."""
@@ -80,11 +83,12 @@ def run_live(
         warm_up_s: not counted.
         recogniser: None only spots.
     """
-    watcher, clock = Stopwatch(warm_up_s), StageClock()
     count = round(duration_s * fps)
+    watcher, clock = Stopwatch(warm_up_s, count * len(clips)), StageClock()
     sources = [PacedClip(clip, f"{clip.name} {number}", fps, count) for number, clip in enumerate(clips, 1)]
     summary = run_session(sources, recogniser, clock, Outputs(viewers=[watcher]))
-    late = sum(latency_ms > 1e3 / fps for latency_ms in watcher.latencies_ms)
+    latencies_ms = watcher.latencies_ms.values
+    late = sum(latency_ms > 1e3 / fps for latency_ms in latencies_ms)
     return {
         "sources": len(clips),
         "fps": fps,
@@ -93,14 +97,14 @@ def run_live(
         "captured": summary.ledger.captured,
         "dropped": summary.ledger.dropped,
         "late": late,
-        "faces_per_frame": round(watcher.faces / max(len(watcher.latencies_ms), 1), 3),
+        "faces_per_frame": round(watcher.faces / max(len(latencies_ms), 1), 3),
         "events": sum(isinstance(event, MeEnd) for event in summary.events),
-        **percentiles(watcher.latencies_ms, "ms"),
+        **percentiles(latencies_ms, "ms"),
         "block_s": BLOCK_S,
-        "samples": by_block(watcher.media_s, watcher.latencies_ms, warm_up_s, duration_s),
-        "holds_deadline": _holds(watcher.latencies_ms, fps) and summary.ledger.dropped == 0,
-        "named": percentiles(watcher.named_ms, "ms"),
-        "histogram_ms": {"upper_edge_count": histogram(watcher.latencies_ms)},
+        "samples": by_block(watcher.media_s.values, latencies_ms, warm_up_s, duration_s),
+        "holds_deadline": _holds(latencies_ms, fps) and summary.ledger.dropped == 0,
+        "named": percentiles(watcher.named_ms.values, "ms"),
+        "histogram_ms": {"upper_edge_count": histogram(latencies_ms)},
         "stages": clock.report(),
     }
 

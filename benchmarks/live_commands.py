@@ -127,7 +127,7 @@ def soak(
     minutes: Annotated[float, typer.Option(help="Media time.", min=0.1)] = 30.0,
     fps: Annotated[float, typer.Option(help="Frames a second of every source.", min=1)] = 30.0,
     unpaced: Annotated[bool, typer.Option("--unpaced", help="As fast as frames are decoded.")] = False,
-    every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.05)] = 5.0,
+    every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.05)] = 1.0,
     spot_only: _SpotOnly = False,
     json_file: _Json = None,
     slo: Slo = None,

@@ -14,14 +14,11 @@ from tsfmicro.bundle import Bundle
 from tsfmicro.errors import UsageError
 from tsfmicro.realtime.events import Event, FaceWindow, MeEnd
 from tsfmicro.realtime.pipeline import PipelineSpec
-from tsfmicro.realtime.recognise import Namer, Recogniser
 from tsfmicro.realtime.session import Outputs
 from tsfmicro.realtime.sliding import SlideSpec
 from tsfmicro.realtime.sources import open_source
 from tsfmicro.realtime.stage_clock import StageClock
-from tsfmicro.realtime.window_recognise import Ensemble, WindowRecogniser
-from tsfmicro.runners import load
-from tsfmicro.runners.window import load_window
+from tsfmicro.realtime.window_recognise import Ensemble, load_namer
 
 
 class _Kept:
@@ -72,20 +69,13 @@ def _choices(bundles: Sequence[Bundle]) -> dict[str, tuple[Bundle, ...]]:
 def _run(clip: Path, bundles: Sequence[Bundle], slide_s: float) -> tuple[list[MeEnd | FaceWindow], StageClock]:
     clock, kept = StageClock(), _Kept()
     with ExitStack() as stack:
-        members = tuple(_member(bundle, clock, stack) for bundle in bundles)
+        members = tuple(load_namer(bundle, "onnxruntime", None, clock, stack) for bundle in bundles)
         calibrations = tuple(bundle.manifest.calibration for bundle in bundles)
         namer = members[0] if len(members) == 1 else Ensemble(members, calibrations)
         source = stack.enter_context(open_source(str(clip)))
         slide = None if namer.window_frames is None else SlideSpec(slide_s)
         run_session([source], namer, clock, Outputs(sinks=[kept]), PipelineSpec(slide=slide))
     return kept.named, clock
-
-
-def _member(bundle: Bundle, clock: StageClock, stack: ExitStack) -> Namer:
-    calibration = bundle.manifest.calibration
-    if bundle.manifest.model.reads_windows:
-        return WindowRecogniser(stack.enter_context(load_window(bundle, "onnxruntime")), calibration, clock)
-    return Recogniser(stack.enter_context(load(bundle, "onnxruntime")), calibration, clock)
 
 
 def _row(named: Sequence[MeEnd | FaceWindow], clock: StageClock) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,8 +40,12 @@ class Sample:
 
     t_s: float
     rss_mib: float
+    anonymous_mib: float
+    """Of it, what is not a file's: a kernel that takes back cold pages of libraries and models lowers only the rest."""
     in_use_mib: float | None
-    """What native code holds of it, by glibc's account; None where there is no glibc. The rest is freed and kept."""
+    """Of that, what native code holds, by glibc's account; None where there is no glibc. The rest is freed and kept."""
+    python_blocks: int
+    """Small objects of Python, which has them from the system itself: glibc does not see them."""
     threads: int
     handles: int
 
@@ -51,7 +57,7 @@ def run_soak(
     paced: bool,
     recogniser: Recogniser | None,
     events: Path,
-    every_s: float = 5.0,
+    every_s: float = 1.0,
     tell: Callable[[Sample], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """A long session, and what it came to hold.
@@ -66,7 +72,7 @@ def run_soak(
         paced: True as cameras deliver; False as fast as frames are decoded.
         recogniser: None only spots.
         events: where the event lines go, as they would in earnest.
-        every_s: between two samples.
+        every_s: between two samples; frames that wait in a lane make single ones flicker by several MiB.
         tell: called with every sample.
 
     Returns:
@@ -79,14 +85,18 @@ def run_soak(
     """
     source_class = PacedClip if paced else LoopedClip
 
+    def frames(media_s: float) -> int:
+        return round(media_s * fps)
+
     def sources(media_s: float) -> list[LoopedClip]:
-        count = round(media_s * fps)
+        count = frames(media_s)
         return [source_class(clip, f"{clip.name} {number}", fps, count) for number, clip in enumerate(clips, 1)]
 
     run_session(sources(_PRELUDE_S), recogniser, StageClock(), Outputs())
     time.sleep(_LINGER_S)
     before = _sample(0.0)
-    watcher, samples, done = Stopwatch(duration_s * _SETTLED), list[Sample](), threading.Event()
+    watcher = Stopwatch(duration_s * _SETTLED, frames(duration_s) * len(clips))
+    samples, done = list[Sample](), threading.Event()
     began_s = time.monotonic()
 
     def watch() -> None:
@@ -108,11 +118,6 @@ def run_soak(
     after = _sample(took_s)
     settled = [sample for sample in samples if sample.t_s >= after.t_s * _SETTLED]
     hours = [sample.t_s / 3600 for sample in settled]
-    grows, low, high = slope_of_blocks(hours, [sample.rss_mib for sample in settled])
-    in_use = [sample.in_use_mib for sample in settled if sample.in_use_mib is not None]
-    held, held_low, held_high = (
-        slope_of_blocks(hours, in_use) if len(in_use) == len(hours) else (0.0, -math.inf, math.inf)
-    )
     return [
         {
             "sources": len(clips),
@@ -126,10 +131,10 @@ def run_soak(
             "movements": summary.tally.events + summary.tally.rejected,
             "warm_up_share": round(_SETTLED, 3),
             "samples": len(settled),
-            "rss_slope_mib_per_hour": _finite(grows),
-            "rss_slope_interval": [_finite(low), _finite(high)],
-            "in_use_slope_mib_per_hour": _finite(held) if in_use else None,
-            "in_use_slope_interval": [_finite(held_low), _finite(held_high)],
+            **_growth("rss", "mib", hours, [sample.rss_mib for sample in settled]),
+            **_growth("anonymous", "mib", hours, [sample.anonymous_mib for sample in settled]),
+            **_growth("in_use", "mib", hours, [sample.in_use_mib for sample in settled]),
+            **_growth("python", "blocks", hours, [float(sample.python_blocks) for sample in settled]),
             "rss_median_mib_first_third": _third(settled, 0),
             "rss_median_mib_last_third": _third(settled, 2),
             "threads_before": before.threads,
@@ -138,22 +143,58 @@ def run_soak(
             "handles_before": before.handles,
             "handles_most": max((sample.handles for sample in samples), default=before.handles),
             "handles_after": after.handles,
-            **(percentiles(watcher.latencies_ms, "ms") if paced else {}),
+            **(percentiles(watcher.latencies_ms.values, "ms") if paced else {}),
             "series": {
-                "t_s_rss_mib": [[round(s.t_s), round(s.rss_mib, 1)] for s in samples[:: len(samples) // 120 + 1]]
+                "t_s_rss_mib": [[round(s.t_s), round(s.rss_mib, 1)] for s in samples[:: len(samples) // 120 + 1]],
+                "minute_anonymous_in_use_mib": _by_minute(samples),
             },
         }
     ]
 
 
+def _growth(name: str, unit: str, hours: Sequence[float], values: Sequence[float | None]) -> dict[str, Any]:
+    """Growth an hour with its interval, see ``slope_of_blocks``; blank where something was not told."""
+    known = [value for value in values if value is not None]
+    whole = len(known) == len(hours)
+    grows, low, high = slope_of_blocks(hours, known) if whole else (math.inf, -math.inf, math.inf)
+    return {
+        f"{name}_slope_{unit}_per_hour": _finite(grows),
+        f"{name}_slope_interval": [_finite(low), _finite(high)],
+    }
+
+
+def _by_minute(samples: Sequence[Sample]) -> list[list[float | None]]:
+    """[minute, anonymous, in use], medians in MiB: the course of what is held, for a reader."""
+    minutes = dict[int, list[Sample]]()
+    for sample in samples:
+        minutes.setdefault(int(sample.t_s // 60), []).append(sample)
+    return [
+        [
+            minute,
+            round(median(sample.anonymous_mib for sample in some), 2),
+            _median_mib([sample.in_use_mib for sample in some]),
+        ]
+        for minute, some in minutes.items()
+    ]
+
+
+def _median_mib(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(median(known), 2) if known else None
+
+
 def _sample(t_s: float) -> Sample:
     try:
-        pages = int((_PROC / "statm").read_text(encoding="ascii").split()[1])
+        resident, of_files = (
+            int(pages) * os.sysconf("SC_PAGE_SIZE") / _MIB
+            for pages in (_PROC / "statm").read_text(encoding="ascii").split()[1:3]
+        )
         handles = len(list((_PROC / "fd").iterdir())) - 1  # the listing itself holds one
     except OSError as error:
         raise UsageError("this system has no /proc; tsf-bench soak runs on Linux") from error
     threads = len(list((_PROC / "task").iterdir()))
-    return Sample(t_s, pages * os.sysconf("SC_PAGE_SIZE") / _MIB, _in_use_mib(), threads, handles)
+    held = in_use_mib(), sys.getallocatedblocks()
+    return Sample(t_s, resident, resident - of_files, *held, threads, handles)
 
 
 class _MallInfo(ctypes.Structure):
@@ -167,12 +208,20 @@ class _MallInfo(ctypes.Structure):
     )  # fmt: skip
 
 
-def _in_use_mib() -> float | None:
-    mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)
-    if mallinfo is None:
+@cache
+def _mallinfo() -> Any:
+    """The function of glibc; None elsewhere. Looked up once: every look-up leaves a class for the collector."""
+    found = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if found is not None:
+        found.restype = _MallInfo
+    return found
+
+
+def in_use_mib() -> float | None:
+    """What native code holds, by glibc's account; None where there is no glibc."""
+    if _mallinfo() is None:
         return None
-    mallinfo.restype = _MallInfo
-    found = mallinfo()
+    found = _mallinfo()()
     return float(found.uordblks + found.hblkhd) / _MIB
 
 

@@ -3,8 +3,9 @@
 What training and eager torch want is not what a graph wants. Here queries, keys and values have products of their own,
 so that nothing is split; the two channels of a rotated pair lie half a head apart, so that partners are two runs and
 not every other number; heads are laid out by one transposition each; a depthwise convolution whose input is added to
-its output has that input in its middle tap; and the scale of the scores is in the tables of the queries. Weights are
-only put in another order, except for those middle taps.
+its output has that input in its middle tap; and the scale of the scores is in the tables of the queries. Positions and
+decay are built in the graph by their formula, whose tables are small. Weights are only put in another order, except for
+those middle taps.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, cat, nn
 
 from tsfmicro.models.fused import FusedRecognizer
-from tsfmicro.models.geometry import RotaryPhases, StageContext
+from tsfmicro.models.geometry import Precomputed, RotaryPhases, StageContext
 from tsfmicro.models.layers import over_map
 from tsfmicro.models.retention import AxialRetention, ConvFeedForward, Retention, RetentionBlock
 from tsfmicro.models.spatial import SelfAttention
@@ -40,6 +41,8 @@ def lean(fused: FusedRecognizer) -> FusedRecognizer:
 def _lean_stage(stage: RetentionStage) -> None:
     blocks = [block for block in stage.blocks if isinstance(block, RetentionBlock)]
     order = halves_order(blocks[0].retention.out.in_features, blocks[0].retention.heads)
+    if isinstance(stage.geometry, Precomputed):
+        stage.geometry = stage.geometry.formula
     for name, table in list(stage.geometry.named_buffers()):
         if name.endswith(("_cos", "_sin")):
             stage.geometry.register_buffer(name, table[:, order], persistent=False)

@@ -83,12 +83,17 @@ def trace(fused: Recognizer, opset: int) -> onnx.ModelProto:
     """
     if any(module.training for module in fused.modules()):
         raise ContractError("the recogniser is in training mode; call eval() before exporting it")
+    return trace_as_it_is(lean(fused) if isinstance(fused, FusedRecognizer) else fused, opset)
+
+
+def trace_as_it_is(fused: Recognizer, opset: int) -> onnx.ModelProto:
+    """The same of a module in evaluation mode that is in its final form."""
     inputs, outputs = _signature(fused)
     # Two events: a batch of one would be taken for a constant.
     example = tuple(torch.zeros(2, *shape, dtype=torch.uint8) for shape in inputs.values())
     batch = torch.export.Dim("batch", min=1)
     program = torch.onnx.export(
-        lean(fused) if isinstance(fused, FusedRecognizer) else fused,
+        fused,
         example,
         dynamo=True,
         opset_version=opset,

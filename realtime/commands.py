@@ -24,7 +24,7 @@ from tsfmicro.realtime.interruption import Interruption
 from tsfmicro.realtime.outputs import DEFAULT_RECORD_LIMIT_GIB, OutputSpec, open_outputs
 from tsfmicro.realtime.pipeline import PipelineSpec
 from tsfmicro.realtime.privacy import Privacy
-from tsfmicro.realtime.recognise import Namer, Recogniser
+from tsfmicro.realtime.recognise import Namer
 from tsfmicro.realtime.recording.layout import REPLAY_PREFIX
 from tsfmicro.realtime.recording.replay import ReplaySource, open_recording
 from tsfmicro.realtime.session import Outputs, Session
@@ -47,9 +47,8 @@ from tsfmicro.realtime.sources.stream import TRANSPORTS, StreamSpec
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.terminal import print_summary, print_truth
 from tsfmicro.realtime.window import Controls
-from tsfmicro.realtime.window_recognise import Ensemble, WindowRecogniser, of_windows
-from tsfmicro.runners import BACKENDS, beside_the_frames, choose, load
-from tsfmicro.runners.window import load_window
+from tsfmicro.realtime.window_recognise import Ensemble, load_namer, of_windows
+from tsfmicro.runners import BACKENDS, beside_the_frames, choose
 from tsfmicro.synthetic.timecourse import TrueEvent
 
 _EPILOG = """
@@ -225,15 +224,13 @@ def _load(
 
 
 def _member(bundle: Bundle, backend: str, clock: StageClock, stack: ExitStack, console: Console) -> Namer:
-    calibration = bundle.manifest.calibration
     if backend == "auto":
         choice = choose(bundle)
         console.print(f"backend {choice}", markup=False, soft_wrap=True)
         backend = choice.backend
-    if bundle.manifest.model.reads_windows:
-        runner = stack.enter_context(load_window(bundle, backend, beside_the_frames()))
-        return WindowRecogniser(runner, calibration, clock)
-    return Recogniser(stack.enter_context(load(bundle, backend, beside_the_frames())), calibration, clock)
+    if backend == "torch-compiled":
+        console.print("compiling the network; the first time that takes minutes")
+    return load_namer(bundle, backend, beside_the_frames(), clock, stack)
 
 
 def _slide(stride_s: float | None, recogniser: Namer | None) -> SlideSpec | None:

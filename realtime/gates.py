@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from tsfmicro.motion import Displacement
@@ -18,7 +19,7 @@ from tsfmicro.realtime.confidence import Scorer, features_of, shipped_scorer
 from tsfmicro.realtime.events import SAME_MOVEMENT
 from tsfmicro.realtime.samples import FaceSample
 from tsfmicro.realtime.spot import Finished
-from tsfmicro.values import Float64Array
+from tsfmicro.values import Float64Array, UInt8Array
 
 LOW_CONFIDENCE = "low_confidence"
 LEFT_TO_CONFIDENCE = frozenset({"too_weak", "too_strong", "blink", "head_motion", "speech"})
@@ -184,9 +185,15 @@ def _distinct_fps(samples: Sequence[FaceSample]) -> float:
     """
     times_s = [samples[0].moment.t_s]
     for before, after in itertools.pairwise(samples):
-        if not np.array_equal(before.patch.grey, after.patch.grey):
+        if not _same_picture(before.patch.grey, after.patch.grey):
             times_s.append(after.moment.t_s)
     return 1 / float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
+
+
+def _same_picture(one: UInt8Array, other: UInt8Array) -> bool:
+    """Exact; a row in the middle tells most pictures apart at no cost."""
+    middle = len(one) // 2
+    return np.array_equal(one[middle], other[middle]) and np.array_equal(one, other)
 
 
 def _between(finished: Finished, margin_s: float) -> list[FaceSample]:
@@ -197,15 +204,13 @@ def _between(finished: Finished, margin_s: float) -> list[FaceSample]:
 def _head_motion(samples: list[FaceSample]) -> tuple[float, float, float]:
     """Largest shift (percent of the inter-ocular distance), roll (degrees) and zoom (percent) against the first."""
     first = samples[0]
-    scale, angle = _scale_and_angle(first)
-    shifts, rolls, zooms = [0.0], [0.0], [0.0]
-    for sample in samples[1:]:
-        shifts.append(float(np.hypot(*np.subtract(sample.centre_px, first.centre_px))) / first.iod_px * 100)
-        other_scale, other_angle = _scale_and_angle(sample)
-        turn = (other_angle - angle + np.pi) % (2 * np.pi) - np.pi
-        rolls.append(abs(float(np.rad2deg(turn))))
-        zooms.append(abs(other_scale / scale - 1) * 100)
-    return max(shifts), max(rolls), max(zooms)
+    away = np.array([sample.centre_px for sample in samples]) - first.centre_px
+    shifts = np.hypot(away[:, 0], away[:, 1]) / first.iod_px * 100
+    turned = np.array([sample.patch.to_crop[:, 0] for sample in samples])
+    scales, angles = np.hypot(turned[:, 0], turned[:, 1]), np.arctan2(turned[:, 1], turned[:, 0])
+    turns = (angles - angles[0] + np.pi) % (2 * np.pi) - np.pi
+    zooms = np.abs(scales / scales[0] - 1) * 100
+    return float(shifts.max()), float(np.abs(np.rad2deg(turns)).max()), float(zooms.max())
 
 
 def _light_step(samples: Sequence[FaceSample], around: Sequence[FaceSample]) -> float:
@@ -218,11 +223,7 @@ def _light_step(samples: Sequence[FaceSample], around: Sequence[FaceSample]) -> 
 
 
 def _light_steps(samples: Sequence[FaceSample]) -> Float64Array:
-    means = np.array([float(s.patch.grey.mean()) for s in samples])
+    # A tenth of the cost of numpy's mean, which is the same number: whole numbers are summed exactly.
+    means = np.array([cv2.sumElems(s.patch.grey)[0] / s.patch.grey.size for s in samples])
     steps: Float64Array = 100.0 * np.abs(np.diff(means)) / np.maximum(means[:-1], 1.0)
     return steps
-
-
-def _scale_and_angle(sample: FaceSample) -> tuple[float, float]:
-    cosine, sine = sample.patch.to_crop[0, 0], sample.patch.to_crop[1, 0]
-    return float(np.hypot(cosine, sine)), float(np.arctan2(sine, cosine))

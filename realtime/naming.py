@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tsfmicro.realtime.analyzer import Finding, Unnamed
-from tsfmicro.realtime.events import Event
+from tsfmicro.realtime.events import Event, MeEnd
 from tsfmicro.realtime.recognise import Movement, Namer
 from tsfmicro.values import Recognition
 
@@ -22,10 +22,14 @@ def name(findings: Sequence[Sequence[Finding]], recogniser: Namer | None) -> lis
     answers: list[Recognition] = []
     if recogniser is not None and unnamed:
         answers = recogniser.recognise(
-            [Movement(found.crops, found.event.magnitude, found.window) for found in unnamed]
+            [Movement(found.crops, found.event.magnitude, found.window, _key(found)) for found in unnamed]
         )
     named = iter(answers)
     return [tuple(_event(found, named) for found in group) for group in findings]
+
+
+def _key(found: Unnamed) -> tuple[str, str] | None:
+    return (found.event.source, found.event.event_id) if isinstance(found.event, MeEnd) else None
 
 
 def _event(found: Finding, named: Iterator[Recognition]) -> Event:

@@ -81,7 +81,8 @@ def open_outputs(
 ) -> None:
     """Open everything asked for, into ``outputs``, which closes it.
 
-    ``windows`` is the recogniser of windows, where there is one, for the evidence.
+    ``windows`` is the recogniser of windows, where there is one: for the evidence, and for the dynamic images in video
+    and window.
 
     Raises:
         UsageError: something cannot be written, or shows one source where there are several.
@@ -102,15 +103,17 @@ def open_outputs(
         )
         outputs.sinks.append(recorder)
         outputs.viewers.append(recorder)
+    # A dynamic image shows a face, and nobody blurs it.
+    images = windows.images if windows is not None and spec.privacy == "none" else None
     if spec.video is not None:
-        video = HindsightVideo(spec.video, spot.threshold, spot.lookback_s + PATIENCE_S)
+        video = HindsightVideo(spec.video, spot.threshold, spot.lookback_s + PATIENCE_S, images)
         outputs.viewers.append(_private(video, spec.privacy))
     if spec.timeline is not None:
         outputs.viewers.append(TimelineViewer(spec.timeline, spot.threshold, truth, opened[0].name))
     if len(opened) == 1:
         outputs.viewers.append(ProgressViewer(console, opened[0]))
     if spec.display and spec.privacy != "events-only" and display_available():
-        outputs.viewers.append(_private(Window(spot.threshold, controls), spec.privacy))
+        outputs.viewers.append(_private(Window(spot.threshold, controls, images), spec.privacy))
 
 
 def _private(viewer: Viewer, privacy: Privacy) -> Viewer:

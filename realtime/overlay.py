@@ -45,6 +45,10 @@ _INK: Colour = (18, 22, 28)
 _PAPER: Colour = (245, 247, 250)
 _MUTED: Colour = (168, 178, 190)
 _FONT = cv2.FONT_HERSHEY_DUPLEX
+_TRACE_EM, _IMAGE_EM = (11.5, 4.6), (7.6, 8.4)
+"""Width and height of the panels, heights of a letter."""
+DYNAMIC_IMAGE = "dynamic image"
+"""What is written over one."""
 _SUPERSAMPLE = 4
 """Strokes are drawn this much larger and averaged down: OpenCV's own small letters are ragged."""
 
@@ -63,12 +67,16 @@ class FaceMark:
     """Recent scores, newest last; no panel is drawn for fewer than two."""
     threshold: float
     """Score from which a movement counts."""
+    dynamic_image: UInt8Array | None = None
+    """(N, N) grey levels, shown beside the trace; none is drawn for None."""
 
     def __post_init__(self) -> None:
         if self.state not in get_args(MarkState):
             raise ContractError(f"FaceMark.state is {self.state!r}; expected one of {', '.join(get_args(MarkState))}")
         if not np.all(np.isfinite(self.box_px)):
             raise ContractError(f"FaceMark.box_px is {self.box_px}; expected finite pixels")
+        if self.dynamic_image is not None:
+            require_array("FaceMark.dynamic_image", self.dynamic_image, (None, None), np.uint8)
 
     @property
     def colour(self) -> Colour:
@@ -93,7 +101,7 @@ def draw(pixels: UInt8Array, marks: Sequence[FaceMark], footer: str) -> UInt8Arr
     for mark in marks:
         _draw_box(canvas, mark, text_px)
     floor = _draw_footer(canvas, footer, text_px) if footer else canvas.shape[0]
-    _draw_traces(canvas, [mark for mark in marks if len(mark.trace) > 1], floor, text_px)
+    _draw_panels(canvas, marks, floor, text_px)
     for mark in marks:
         _draw_plate(canvas, mark, text_px)
     return canvas
@@ -151,17 +159,38 @@ def _draw_footer(canvas: UInt8Array, footer: str, text_px: int) -> int:
     return top
 
 
-def _draw_traces(canvas: UInt8Array, marks: Sequence[FaceMark], floor: int, text_px: int) -> None:
-    """One panel a face, side by side from the bottom left; those that do not fit are left out."""
+def _draw_panels(canvas: UInt8Array, marks: Sequence[FaceMark], floor: int, text_px: int) -> None:
+    """A column for each face from the bottom left, its trace below its dynamic image; what does not fit is left out."""
     gap = max(4, text_px // 2)
-    panel_width, panel_height = round(11.5 * text_px), round(4.6 * text_px)
-    top = floor - gap - panel_height
     left = gap
     for mark in marks:
-        if top < 0 or left + panel_width + gap > canvas.shape[1]:
-            return
-        _draw_trace(canvas, mark, (left, top, panel_width, panel_height), text_px)
-        left += panel_width + gap
+        panels = [(_draw_trace, _TRACE_EM)] if len(mark.trace) > 1 else []
+        panels += [(_draw_dynamic_image, _IMAGE_EM)] if mark.dynamic_image is not None else []
+        above, column = floor, 0
+        for draw_panel, size_em in panels:
+            width, height = (round(side * text_px) for side in size_em)
+            top = above - gap - height
+            if top < 0 or left + width + gap > canvas.shape[1]:
+                continue
+            draw_panel(canvas, mark, (left, top, width, height), text_px)
+            above, column = top, max(column, width)
+        left += column + gap if column else 0
+
+
+def _draw_dynamic_image(canvas: UInt8Array, mark: FaceMark, place: tuple[int, int, int, int], text_px: int) -> None:
+    left, top, width, height = place
+    pad = max(4, round(0.45 * text_px))
+    small = max(9, round(0.78 * text_px))
+    _blend(canvas, _rounded(width, height, pad), left, top, _INK, 0.82)
+    title = _letters(DYNAMIC_IMAGE, small, width - 2 * pad)
+    _blend(canvas, title, left + pad, top + pad // 2, _PAPER, 1.0)
+    below = top + pad // 2 + title.shape[0] + 1
+    side = min(width - 2 * pad, top + height - pad - below)
+    if side < 1 or mark.dynamic_image is None:
+        return
+    picture = cv2.resize(mark.dynamic_image, (side, side), interpolation=cv2.INTER_AREA)
+    start = left + (width - side) // 2
+    canvas[below : below + side, start : start + side] = picture[..., np.newaxis]
 
 
 def _draw_trace(canvas: UInt8Array, mark: FaceMark, place: tuple[int, int, int, int], text_px: int) -> None:

@@ -29,6 +29,8 @@ class Movement:
     """Peak displacement of its strongest region."""
     window: UInt8Array | None = None
     """(T, S, S, 3) RGB, frames from onset to offset; None where no recogniser asked for them."""
+    key: tuple[str, str] | None = None
+    """Source and event id of the micro-expression; None for a window that nobody spotted."""
 
 
 class Namer(Protocol):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import Protocol, TextIO
 
+from tsfmicro.closing import Closing
 from tsfmicro.errors import UsageError
 from tsfmicro.realtime.event_json import dumps, to_record
 from tsfmicro.realtime.events import Event
@@ -26,7 +26,7 @@ class EventSink(Protocol):
         ...
 
 
-class JsonLinesSink:
+class JsonLinesSink(Closing):
     """Writes every event as one line of JSON and flushes it, so that a reader at the other end is never behind."""
 
     def __init__(self, path: str | Path) -> None:
@@ -67,14 +67,6 @@ class JsonLinesSink:
             self._file.close()
         except OSError as error:  # what was left in the buffer
             raise UsageError(f"events cannot be written to {self._name}: {error.strerror}.") from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _create(path: Path) -> TextIO:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self, cast
+from typing import cast
 
 import av
 import cv2
@@ -13,6 +12,7 @@ import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
+from tsfmicro.closing import Closing
 from tsfmicro.errors import ContractError, UsageError
 from tsfmicro.values import UInt8Array, require_array
 
@@ -23,7 +23,7 @@ _TICKS = {"libx264": 90_000, "mpeg4": 60_000}
 _KEYFRAME_EVERY_S = 2.0
 
 
-class AnnotatedVideoWriter:
+class AnnotatedVideoWriter(Closing):
     """Writes pictures at their media times. Nothing is created before the first picture."""
 
     def __init__(self, path: str | Path, fps_hint: float | None = None) -> None:
@@ -95,14 +95,6 @@ class AnnotatedVideoWriter:
                 container.close()
         except (av.FFmpegError, OSError) as error:
             raise self._unwritable(error) from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _opened(self, first: UInt8Array) -> tuple[VideoStream, OutputContainer]:
         if self._stream is not None and self._container is not None:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from tsfmicro.realtime.dynamic_images import DynamicImages
 from tsfmicro.realtime.events import Event, MeEnd, MeRejected
 from tsfmicro.realtime.overlay import FaceMark, MarkState, draw
 from tsfmicro.realtime.pipeline import FaceView, Step
 from tsfmicro.realtime.timeline import Span, Trace, write_timeline
 from tsfmicro.realtime.video import AnnotatedVideoWriter
 from tsfmicro.synthetic.timecourse import TrueEvent
-from tsfmicro.values import Frame
+from tsfmicro.values import Frame, UInt8Array
 
 TRACE_S = 3.0
 """How much of the score the overlay shows."""
 LABEL_HOLD_S = 0.8
 """How long a label stays after the offset, so that it can be read."""
+IMAGE_HOLD_S = 3.0
+"""How long a dynamic image stays: a picture takes longer to look at than a word."""
 
 CALIBRATING = "calibrating"
 """Caption of a face that is only watched, to learn how it usually moves."""
@@ -74,10 +78,22 @@ class ScoreTraces:
             if not scores:
                 del self._scores[face_id]
 
-    def mark(self, face: FaceView, state: MarkState, caption: str) -> FaceMark:
+    def mark(self, face: FaceView, state: MarkState, caption: str, dynamic_image: UInt8Array | None = None) -> FaceMark:
         """What to draw for a face of the frame added last."""
         trace = tuple(score for _, score in self._scores.get(face.face_id, ()))
-        return FaceMark(face.face_id, face.box_px, state, caption, trace, self._threshold)
+        return FaceMark(face.face_id, face.box_px, state, caption, trace, self._threshold, dynamic_image)
+
+
+def supersedes(event: MeEnd | MeRejected, last: MeEnd | MeRejected | None) -> bool:
+    """Whether it takes the place of a face's last movement: what was found stays until something later happens."""
+    return isinstance(event, MeEnd) or last is None or event.interval.onset.t_s > last.interval.offset.t_s
+
+
+def image_of(event: MeEnd | MeRejected | None, images: DynamicImages | None, t_s: float) -> UInt8Array | None:
+    """(64, 64) dynamic image to show beside a face whose latest movement this is; None where there is none to show."""
+    if images is None or not isinstance(event, MeEnd) or t_s > event.interval.offset.t_s + IMAGE_HOLD_S:
+        return None
+    return images.of(event)
 
 
 def footer_of(frame: Frame) -> str:
@@ -92,12 +108,16 @@ class HindsightVideo:
         path: where to write.
         threshold: score from which a movement is followed.
         lookback_s: how far in the past an event may begin; frames wait this long, in memory.
+        images: of the micro-expressions, to be shown with them; None for none.
     """
 
-    def __init__(self, path: str | Path, threshold: float, lookback_s: float) -> None:
+    def __init__(
+        self, path: str | Path, threshold: float, lookback_s: float, images: DynamicImages | None = None
+    ) -> None:
         self._writer = AnnotatedVideoWriter(path)
         self._traces = ScoreTraces(threshold)
         self._lookback_s = lookback_s
+        self._images = images
         self._waiting: deque[Step] = deque()
         self._known: deque[MeEnd | MeRejected] = deque()
 
@@ -123,13 +143,23 @@ class HindsightVideo:
 
     def _write(self, step: Step) -> None:
         t_s = step.frame.t_s
-        while self._known and self._known[0].interval.offset.t_s < t_s - 2 * self._lookback_s:
+        while self._known and self._known[0].interval.offset.t_s < t_s - self._lookback_s - IMAGE_HOLD_S:
             self._known.popleft()
         self._traces.add(step)
         marks = [self._mark(face, t_s) for face in step.faces]
         self._writer.write(draw(step.frame.pixels, marks, footer_of(step.frame)), t_s)
 
     def _mark(self, face: FaceView, t_s: float) -> FaceMark:
+        mark = self._captioned(face, t_s)
+        if self._images is None:
+            return mark
+        last: MeEnd | MeRejected | None = None
+        for event in sorted(self._known, key=lambda event: event.interval.onset.t_s):
+            if event.face_id == face.face_id and event.interval.onset.t_s <= t_s:
+                last = event if supersedes(event, last) else last
+        return replace(mark, dynamic_image=image_of(last, self._images, t_s))
+
+    def _captioned(self, face: FaceView, t_s: float) -> FaceMark:
         # The latest that has begun, so that a held label makes room for the next; what was found before what was not.
         begun = [
             event

@@ -10,10 +10,21 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from tsfmicro.realtime.dynamic_images import DynamicImages
 from tsfmicro.realtime.events import Event, MeEnd, MeRejected
 from tsfmicro.realtime.overlay import MarkState, draw
 from tsfmicro.realtime.pipeline import FaceView, Step
-from tsfmicro.realtime.viewers import CALIBRATING, LABEL_HOLD_S, ScoreTraces, event_caption, footer_of, movements
+from tsfmicro.realtime.viewers import (
+    CALIBRATING,
+    LABEL_HOLD_S,
+    ScoreTraces,
+    event_caption,
+    footer_of,
+    image_of,
+    movements,
+    supersedes,
+)
+from tsfmicro.values import UInt8Array
 
 _QUIT_KEYS = frozenset({ord("q"), 27})
 _PAUSE_KEY = ord(" ")
@@ -51,11 +62,13 @@ class Window:
     Args:
         threshold: score from which a movement is followed.
         controls: what the keys do.
+        images: of the micro-expressions, to be shown with them; None for none.
     """
 
-    def __init__(self, threshold: float, controls: Controls) -> None:
+    def __init__(self, threshold: float, controls: Controls, images: DynamicImages | None = None) -> None:
         self._threshold = threshold
         self._controls = controls
+        self._images = images
         self._traces: dict[str, ScoreTraces] = {}
         self._last_event: dict[tuple[str, int], MeEnd | MeRejected] = {}
 
@@ -72,7 +85,10 @@ class Window:
             self._traces[source] = ScoreTraces(self._threshold)
         traces = self._traces[source]
         traces.add(step)
-        marks = [traces.mark(face, *self._state(source, face, step.frame.t_s)) for face in step.faces]
+        t_s = step.frame.t_s
+        marks = [
+            traces.mark(face, *self._state(source, face, t_s), self._image(source, face, t_s)) for face in step.faces
+        ]
         picture = draw(step.frame.pixels, marks, footer_of(step.frame))
         cv2.imshow(title_of(source), np.ascontiguousarray(picture[..., ::-1]))
         key = _key(1)
@@ -86,9 +102,7 @@ class Window:
     def finish(self, events: Sequence[Event]) -> None:
         """Remember the latest event of each face."""
         for event in movements(events):
-            last = self._last_event.get((event.source, event.face_id))
-            # What was found stays until something later happens.
-            if isinstance(event, MeEnd) or last is None or event.interval.onset.t_s > last.interval.offset.t_s:
+            if supersedes(event, self._last_event.get((event.source, event.face_id))):
                 self._last_event[event.source, event.face_id] = event
 
     def close(self) -> None:
@@ -102,6 +116,9 @@ class Window:
             if key in (_PAUSE_KEY, _RECALIBRATE_KEY, *_QUIT_KEYS):
                 return key
         return _PAUSE_KEY
+
+    def _image(self, source: str, face: FaceView, t_s: float) -> UInt8Array | None:
+        return image_of(self._last_event.get((source, face.face_id)), self._images, t_s)
 
     def _state(self, source: str, face: FaceView, t_s: float) -> tuple[MarkState, str]:
         event = self._last_event.get((source, face.face_id))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from tsfmicro.bundle import Calibration
+from tsfmicro.bundle import Bundle, Calibration
 from tsfmicro.errors import ContractError, UsageError
 from tsfmicro.preprocess import PreprocessSpec
-from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Movement, Namer, recognise_in_batches
+from tsfmicro.realtime.dynamic_images import DynamicImages
+from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Movement, Namer, Recogniser, recognise_in_batches
 from tsfmicro.realtime.stage_clock import StageClock
-from tsfmicro.runners import LOW_PROBABILITY, RunnerOutput
+from tsfmicro.runners import LOW_PROBABILITY, RunnerOutput, load
+from tsfmicro.runners.window import load_window
 from tsfmicro.runners.window_contract import WindowRunner
 from tsfmicro.values import Float32Array, Recognition, UInt8Array
 
@@ -24,6 +27,8 @@ class WindowRecogniser:
     runner: WindowRunner
     calibration: Calibration
     clock: StageClock = field(default_factory=StageClock)
+    images: DynamicImages = field(default_factory=DynamicImages)
+    """What the network drew of the micro-expressions it named last."""
 
     @property
     def preprocess(self) -> PreprocessSpec:
@@ -46,7 +51,7 @@ class WindowRecogniser:
         return self.runner.device
 
     def recognise(self, movements: Sequence[Movement]) -> list[Recognition]:
-        """Label each movement by its window, or abstain.
+        """Label each movement by its window, or abstain; what the network draws of them goes to :attr:`images`.
 
         Raises:
             ContractError: if a movement came without its window.
@@ -57,7 +62,12 @@ class WindowRecogniser:
             if len(windows) < len(batch):
                 raise ContractError(f"{len(batch) - len(windows)} of {len(batch)} movements came without a window")
             with self.clock.stage("recognise"):
-                return self.runner.infer(np.stack(windows)).answers
+                output = self.runner.infer(np.stack(windows))
+            if output.dynamic_images is not None:
+                for movement, image in zip(batch, output.dynamic_images, strict=True):
+                    if movement.key is not None:
+                        self.images.keep(movement.key, image)
+            return output.answers
 
         return recognise_in_batches(movements, infer, self.runner.labels, self.calibration)
 
@@ -119,6 +129,24 @@ class Ensemble:
         said = [member.recognise(movements) for member in self.members]
         threshold = float(np.mean([calibration.min_probability for calibration in self.calibrations]))
         return [_averaged(answers, threshold) for answers in zip(*said, strict=True)]
+
+
+def load_namer(bundle: Bundle, backend: str, threads: int | None, clock: StageClock, stack: ExitStack) -> Namer:
+    """Load what a bundle holds, a recogniser of pairs or of windows.
+
+    Args:
+        bundle: verified.
+        backend, threads: as ``load`` and ``load_window`` take them.
+        clock: times it.
+        stack: frees it.
+
+    Raises:
+        TsfError: as ``load`` and ``load_window`` do.
+    """
+    calibration = bundle.manifest.calibration
+    if bundle.manifest.model.reads_windows:
+        return WindowRecogniser(stack.enter_context(load_window(bundle, backend, threads)), calibration, clock)
+    return Recogniser(stack.enter_context(load(bundle, backend, threads)), calibration, clock)
 
 
 def of_windows(namer: Namer | None) -> WindowRecogniser | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from tests.factories import EYES, astronaut, make_face, make_frame
 from tsfmicro.errors import ContractError
 from tsfmicro.landmarks import SEARCH_INTERVAL_S, FaceMeshDetector, eye_opening, landmarks_of_photo
+from tsfmicro.landmarks.mediapipe_models import MeshModel
 from tsfmicro.synthetic.portrait import framed
 from tsfmicro.values import LANDMARK_COUNT, Face, Frame, UInt8Array
 
@@ -44,6 +46,19 @@ def test_no_face_in_a_blank_picture(max_faces: int) -> None:
     with FaceMeshDetector(max_faces=max_faces) as detector:
         blank = np.full((240, 320, 3), 127, np.uint8)
         assert [detector.detect(make_frame(blank, i)) for i in range(3)] == [[], [], []]
+
+
+def test_nothing_of_an_answer_is_left_for_the_garbage_collector() -> None:
+    mesh, pixels = MeshModel(), close_up()
+    gc.collect()
+    gc.disable()
+    try:
+        assert all(mesh.face(pixels) is not None for _ in range(5))
+        collected = gc.collect()
+    finally:
+        gc.enable()
+        mesh.close()
+    assert collected == 0
 
 
 def test_a_face_that_left_is_gone() -> None:

@@ -133,6 +133,7 @@ def test_wheel_has_the_demonstration_bundle(wheel: zipfile.ZipFile) -> None:
 
 WITH_TORCH = (
     "tsfmicro.models",
+    "tsfmicro.runners.torch_forward",
     "tsfmicro.runners.torch_runner",
     "tsfmicro.runners.torch_window",
     *(f"tsfmicro.{f}" for f in MAPPED if f != "realtime"),

@@ -12,7 +12,18 @@ import pytest
 from numpy.typing import NDArray
 
 from tsfmicro.align import AlignSpec
-from tsfmicro.bundle import Bundle, Calibration, Manifest, ModelCard, Provenance, add_file, write_bundle
+from tsfmicro.benchmarks.soak import in_use_mib
+from tsfmicro.bundle import (
+    Bundle,
+    Calibration,
+    Manifest,
+    ModelCard,
+    Provenance,
+    add_file,
+    default_bundle_path,
+    read_bundle,
+    write_bundle,
+)
 from tsfmicro.errors import BackendError, BundleError, ContractError, UsageError
 from tsfmicro.labels import protocol
 from tsfmicro.preprocess import PreprocessSpec
@@ -87,6 +98,20 @@ def test_onnxruntime_computes_the_graph(bundle: Bundle, count: int) -> None:
     np.testing.assert_allclose(output.logits, wanted, rtol=1e-4, atol=1e-4)
     exponents = np.exp(wanted - wanted.max(axis=1, keepdims=True))
     np.testing.assert_allclose(output.probabilities, exponents / exponents.sum(axis=1, keepdims=True), atol=1e-4)
+
+
+def test_movements_that_end_together_take_no_more_memory_than_one() -> None:
+    held_mib = []
+    with load(read_bundle(default_bundle_path()), "onnxruntime") as runner:
+        side = runner.preprocess.align.size_px
+        for count in (1, 1, 6):
+            runner.infer(crops(count, side), crops(count, side, seed=2))
+            held_mib.append(in_use_mib())
+    one_mib, again_mib, six_mib = held_mib
+    if one_mib is None or again_mib is None or six_mib is None:
+        pytest.skip("only glibc tells what is in use")
+    assert again_mib < one_mib + 16
+    assert six_mib < one_mib + 16
 
 
 def test_runner_says_what_was_chosen(bundle: Bundle) -> None:

@@ -19,7 +19,6 @@ from tsfmicro.errors import UsageError
 from tsfmicro.models.card import AnyConfig
 from tsfmicro.models.config import family
 from tsfmicro.models.fdp.config import fdp_family
-from tsfmicro.runners import load
 from tsfmicro.synthetic.pairs import HARD, USUAL
 from tsfmicro.synthetic.portrait import Portrait
 from tsfmicro.training import crop_commands, dataset_commands, fit_commands, loso_commands, report_commands
@@ -35,7 +34,7 @@ from tsfmicro.training.choice import (
     words_of,
 )
 from tsfmicro.training.demonstration import DEFAULT_MODEL, PORTRAIT_NOTE, Request, train_demonstration
-from tsfmicro.training.evaluate import HeldOutResult, evaluate_held_out
+from tsfmicro.training.evaluate import HeldOutResult, evaluate_held_out, load_examinee
 from tsfmicro.training.explain import MIN_SAMPLES
 from tsfmicro.training.faces import astronaut, load_people
 from tsfmicro.training.fit import FitSpec
@@ -177,23 +176,23 @@ def demonstration(
 def evaluate(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="NAME.tsf")],
     faces: Annotated[list[Path], typer.Option(help="Pictures or clips of people who were not in training.")],
-    pairs: Annotated[int, typer.Option(help="Pairs a person and amplitude.", min=5)] = 60,
+    pairs: Annotated[int, typer.Option(help="Pairs (of FDP: windows) a person and amplitude.", min=5)] = 60,
     seed: Annotated[int, typer.Option(min=0)] = 1000,
     backend: Annotated[str, typer.Option(help="Runner to evaluate.")] = "auto",
     record: Annotated[bool, typer.Option("--record", help="Write the result into the manifest.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Measure a bundle on synthetic pairs of held-out people, from true key frames."""
+    """Measure a bundle on synthetic movements of held-out people: true onset and apex, or for FDP onset to offset."""
     sealed = read_bundle(bundle)
     seen = {note.name for note in sealed.manifest.provenance.sources}
     leaked = sorted(path.name for path in faces if path.name in seen)
     if leaked:
         raise UsageError(f"{', '.join(leaked)} made this bundle, so it cannot judge it; name other people")
     people = load_people(faces)
-    with load(sealed, backend) as runner:
+    with load_examinee(sealed, backend) as examinee:
         results = [
             evaluate_held_out(
-                runner,
+                examinee,
                 people,
                 amplitude_percent_iod=amplitude,
                 min_probability=sealed.manifest.calibration.min_probability,

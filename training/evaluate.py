@@ -1,28 +1,121 @@
-"""How a bundle does on synthetic pairs of people it has never seen, through the runner that is shipped."""
+"""How a bundle does on synthetic movements of people it has never seen, through the runner that is shipped."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tsfmicro.bundle import Bundle
 from tsfmicro.errors import UsageError
 from tsfmicro.preprocess import Preprocessor
-from tsfmicro.runners import Runner
-from tsfmicro.synthetic.pairs import PairSpec, draw_pair
+from tsfmicro.runners import Runner, RunnerOutput, load
+from tsfmicro.runners.contract import LoadedBundle
+from tsfmicro.runners.window import load_window
+from tsfmicro.runners.window_contract import WindowRunner
+from tsfmicro.synthetic.pairs import LabelledClip, PairSpec, draw_clip, draw_pair
 from tsfmicro.synthetic.portrait import Portrait
+from tsfmicro.synthetic.windows import true_window
 from tsfmicro.training.calibrate import expected_calibration_error
 
 _BATCH = 16
+
+
+class Examinee(ABC):
+    """A loaded recogniser, and what it is shown of a movement.
+
+    Args:
+        loaded: whose labels and crops these are.
+    """
+
+    protocol: str
+    """What its figures are of."""
+
+    def __init__(self, loaded: LoadedBundle) -> None:
+        self.labels = loaded.labels
+        self.preprocess = loaded.preprocess
+
+    @abstractmethod
+    def draw(
+        self, portraits: tuple[Portrait, ...], spec: PairSpec, preprocessor: Preprocessor, rng: np.random.Generator
+    ) -> LabelledClip:
+        """One movement of one of the person's pictures."""
+
+    @abstractmethod
+    def answer(self, clips: Sequence[LabelledClip]) -> RunnerOutput:
+        """What it says of movements that :meth:`draw` made."""
+
+
+class PairExaminee(Examinee):
+    """TSFmicro or MMNet: onset and apex, the true ones."""
+
+    protocol = "synthetic pairs of people not in training, from true key frames, identity morph off"
+
+    def __init__(self, runner: Runner) -> None:
+        super().__init__(runner)
+        self._runner = runner
+
+    def draw(
+        self, portraits: tuple[Portrait, ...], spec: PairSpec, preprocessor: Preprocessor, rng: np.random.Generator
+    ) -> LabelledClip:
+        """See ``Examinee.draw``."""
+        pair = draw_pair(portraits, spec, preprocessor, rng)
+        return LabelledClip((pair.crops.onset, pair.crops.apex), pair.emotion, pair.person, pair.contractions)
+
+    def answer(self, clips: Sequence[LabelledClip]) -> RunnerOutput:
+        """See ``Examinee.answer``."""
+        onset, apex = (np.stack([clip.crops[view] for clip in clips]) for view in (0, 1))
+        return self._runner.infer(onset, apex)
+
+
+class WindowExaminee(Examinee):
+    """FDP: the frames of a window from true onset to true offset."""
+
+    protocol = "synthetic windows of people not in training, from true onset to true offset, identity morph off"
+
+    def __init__(self, runner: WindowRunner) -> None:
+        super().__init__(runner)
+        self._runner = runner
+
+    def draw(
+        self, portraits: tuple[Portrait, ...], spec: PairSpec, preprocessor: Preprocessor, rng: np.random.Generator
+    ) -> LabelledClip:
+        """See ``Examinee.draw``."""
+        return draw_clip(portraits, spec, preprocessor, rng, true_window(self._runner.frames, rng))
+
+    def answer(self, clips: Sequence[LabelledClip]) -> RunnerOutput:
+        """See ``Examinee.answer``."""
+        return self._runner.infer(np.stack([np.stack(clip.crops) for clip in clips])).answers
+
+
+@contextmanager
+def load_examinee(bundle: Bundle, backend: str) -> Iterator[Examinee]:
+    """Load a bundle of any recogniser; freed at the end of the block.
+
+    Raises:
+        TsfError: as ``load`` and ``load_window`` do.
+    """
+    if bundle.manifest.model.reads_windows:
+        with load_window(bundle, backend) as windows:
+            yield WindowExaminee(windows)
+    else:
+        with load(bundle, backend) as pairs:
+            yield PairExaminee(pairs)
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOutResult:
     """Accuracy on people who were not in training, from true key frames."""
 
+    protocol: str
+    """What was shown of each movement."""
     amplitude_percent_iod: float
     pairs: int
+    """Movements, whatever was shown of them."""
     people: int
     accuracy: float
     recall: dict[str, float]
@@ -40,7 +133,7 @@ class HeldOutResult:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, rounded to what the sample size supports."""
         return {
-            "protocol": "synthetic pairs of people not in training, from true key frames, identity morph off",
+            "protocol": self.protocol,
             "amplitude_percent_iod": self.amplitude_percent_iod,
             "pairs": self.pairs,
             "people": self.people,
@@ -68,7 +161,7 @@ def held_out_spec(amplitude_percent_iod: float, classes: tuple[str, ...]) -> Pai
 
 
 def evaluate_held_out(
-    runner: Runner,
+    examinee: Examinee,
     people: dict[str, tuple[Portrait, ...]],
     *,
     amplitude_percent_iod: float,
@@ -76,30 +169,27 @@ def evaluate_held_out(
     pairs_per_person: int,
     seed: int,
 ) -> HeldOutResult:
-    """Draw pairs of each person and compare the runner's answers with the truth.
+    """Draw movements of each person and compare the recogniser's answers with the truth.
 
     Raises:
         UsageError: if there is nobody to evaluate on.
     """
     if not people:
         raise UsageError("nobody to evaluate on; name pictures or clips of people who were not in training")
-    labels = runner.labels
+    labels = examinee.labels
     spec = held_out_spec(amplitude_percent_iod, labels)
-    preprocessor = Preprocessor(runner.preprocess)
+    preprocessor = Preprocessor(examinee.preprocess)
     truth, probabilities, owners = [], [], []
     for number, (name, portraits) in enumerate(people.items()):
         rng = np.random.default_rng((seed, number))
-        drawn = [draw_pair(portraits, spec, preprocessor, rng) for _ in range(pairs_per_person)]
+        drawn = [examinee.draw(portraits, spec, preprocessor, rng) for _ in range(pairs_per_person)]
         for start in range(0, len(drawn), _BATCH):
-            batch = drawn[start : start + _BATCH]
-            output = runner.infer(
-                np.stack([pair.crops.onset for pair in batch]), np.stack([pair.crops.apex for pair in batch])
-            )
+            output = examinee.answer(drawn[start : start + _BATCH])
             probabilities.append(output.probabilities.astype(np.float64))
-        truth += [labels.index(pair.emotion) for pair in drawn]
+        truth += [labels.index(clip.emotion) for clip in drawn]
         owners += [name] * len(drawn)
     return _score(
-        np.concatenate(probabilities), np.array(truth), owners, labels, amplitude_percent_iod, min_probability
+        np.concatenate(probabilities), np.array(truth), owners, examinee, amplitude_percent_iod, min_probability
     )
 
 
@@ -107,15 +197,16 @@ def _score(
     probabilities: np.ndarray[Any, np.dtype[np.float64]],
     truth: np.ndarray[Any, np.dtype[np.int64]],
     owners: list[str],
-    labels: tuple[str, ...],
+    examinee: Examinee,
     amplitude_percent_iod: float,
     min_probability: float,
 ) -> HeldOutResult:
     right = probabilities.argmax(axis=1) == truth
-    recall = {label: float(right[truth == i].mean()) for i, label in enumerate(labels) if (truth == i).any()}
+    recall = {label: float(right[truth == i].mean()) for i, label in enumerate(examinee.labels) if (truth == i).any()}
     owner = np.array(owners)
     answered = probabilities.max(axis=1) >= min_probability
     return HeldOutResult(
+        protocol=examinee.protocol,
         amplitude_percent_iod=amplitude_percent_iod,
         pairs=len(truth),
         people=len(set(owners)),

@@ -11,6 +11,7 @@ import typer
 from tsfmicro.bundle import read_bundle
 from tsfmicro.errors import UsageError
 from tsfmicro.training.crops.cache import CropCache, open_cache
+from tsfmicro.training.loso.compiled import require_compiler
 from tsfmicro.training.loso.deploy import deploy, read_run, require_deployable
 from tsfmicro.training.loso.networks import device_of, model_config, network_maker, pretraining_note, require_views
 from tsfmicro.training.loso.run import Plan
@@ -42,6 +43,7 @@ def fit(
     crops = open_cache(cache or run / "crops", writable=False)
     start = None if init is None else read_bundle(init)
     plan = _plan(run, result, crops, pretraining_note(start))
+    require_compiler(plan.spec, target)
     samples = load_samples(crops)
     config = model_config(plan.spec, len(samples.classes))
     require_views(config, crops.index)

@@ -27,6 +27,7 @@ from tsfmicro.training.dataset_commands import (
     ProtocolOption,
     RootOption,
 )
+from tsfmicro.training.loso.compiled import require_compiler
 from tsfmicro.training.loso.cross import cross_plan, run_cross
 from tsfmicro.training.loso.networks import (
     device_of,
@@ -87,6 +88,7 @@ def loso(
     target = device_of(training.device)
     classes = protocol_of(protocol).classes
     spec = training.spec(len(classes), mode)
+    require_compiler(spec, target)
     start = None if training.init is None else read_bundle(training.init)
     config = model_config(spec, len(classes))
     make_network = network_maker(config, classes, start)
@@ -123,6 +125,7 @@ def cross(
     start = None if training.init is None else read_bundle(training.init)
     learn_from, try_on = (open_cache(folder, writable=False) for folder in (train, test))
     spec = training.spec(len(protocol_of(learn_from.index.protocol_id).classes))
+    require_compiler(spec, target)
     plan = cross_plan(spec, learn_from.index, try_on.index, pretraining_note(start))
     seen, unseen = load_samples(learn_from), load_samples(try_on)
     config = model_config(spec, len(seen.classes))

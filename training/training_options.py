@@ -14,7 +14,7 @@ import typer
 from tsfmicro.errors import UsageError
 from tsfmicro.models.fdp.config import LossWeights
 from tsfmicro.training.choice import Fusion, FusionOption, JudgementOption, Model, ModelOption, Size, SizeOption
-from tsfmicro.training.loso.spec import DOCUMENTED, DOCUMENTED_3C, KeyFrames, LosoSpec, Mode, Precision, Select
+from tsfmicro.training.loso.spec import DOCUMENTED, DOCUMENTED_3C, KeyFrames, LosoSpec, Mode, Precision, Select, Step
 
 _DEFAULTS = LosoSpec()
 _FDP_RATE, _FDP_DECAY = 1e-4, 1e-3
@@ -68,6 +68,9 @@ class TrainingOptions:
     )
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu"
     precision: Annotated[Precision, typer.Option(help="Of training; evaluation is fp32.")] = _DEFAULTS.precision
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Training steps through torch's compiler, which first takes minutes.")
+    ] = False
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the network.")] = 1
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
 
@@ -106,6 +109,7 @@ class TrainingOptions:
             weight_decay=usual_decay if self.weight_decay is None else self.weight_decay,
             batch=self.batch,
             precision=self.precision,
+            step=Step.COMPILED if self.compile else Step.EAGER,
             augment=augment,
             key_frames=key_frames,
         )

@@ -10,14 +10,16 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from tests.export.test_windows import BARE, sealed
 from tests.running import Prompt
 from tsfmicro.benchmarks import engines
 from tsfmicro.benchmarks.engine_page import engine_figures
 from tsfmicro.benchmarks.figures import with_figures
 from tsfmicro.bundle import default_bundle_path, read_bundle
-from tsfmicro.errors import UsageError
+from tsfmicro.errors import BundleError, UsageError
 from tsfmicro.models.config import ModelConfig
 from tsfmicro.runners import load
+from tsfmicro.training.summary import summarise
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,6 +68,18 @@ def test_a_backend_that_cannot_run_says_why() -> None:
     assert (skipped["what"], skipped["status"]) == ("tensorrt-rtx", "not run")
     assert "tsf-export" in skipped["why"]
     assert [row["what"] for row in timed][:2] == ["torch, batch 1", "onnxruntime, batch 1"]
+
+
+def test_a_recogniser_of_windows_takes_turns_too(tmp_path: Path) -> None:
+    sides = ["torch", "torch-tensorrt", "onnxruntime"]
+    bundle = sealed(tmp_path / "fdp.tsf", BARE)
+    with pytest.raises(BundleError, match="tsf-export"):  # as for pairs: the graph is what is to be timed
+        engines.run_engines(bundle, sides, [2], 1, 1)
+    skipped, timed, *_ = engines.run_engines(bundle, sides[:2], [2], 1, 1)
+    assert (skipped["what"], skipped["status"]) == ("torch-tensorrt", "not run") and "FDP" in skipped["why"]
+    assert timed["what"] == "torch, batch 2" and timed["network"] == "fdp small window"
+    assert timed["distance"]["max_abs"] == 0.0 and timed["distance"]["pairs"] == 8
+    assert timed["gmacs"] == summarise(BARE).gmacs
 
 
 def test_neighbours_in_time_are_compared() -> None:

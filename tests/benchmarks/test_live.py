@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
+import tracemalloc
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
 
 from tests.running import Prompt
+from tsfmicro.benchmarks import soak
 from tsfmicro.benchmarks.coldstart import ColdStartError, run_coldstart
 from tsfmicro.benchmarks.live import by_block, run_live
 from tsfmicro.benchmarks.offline import run_offline
 from tsfmicro.benchmarks.paced import LoopedClip, PacedClip
+from tsfmicro.benchmarks.packed import Packed
 from tsfmicro.benchmarks.soak import Sample, run_soak
 from tsfmicro.benchmarks.stages import write_demo
 from tsfmicro.benchmarks.streams import run_streams
@@ -100,14 +104,52 @@ def test_a_soak_watches_what_the_process_holds(clip: Path, tmp_path: Path, paced
     low, high = row["rss_slope_interval"]
     assert low <= row["rss_slope_mib_per_hour"] <= high
     assert row["rss_median_mib_last_third"] > 10
+    assert 10 < told[-1].anonymous_mib < told[-1].rss_mib and told[-1].python_blocks > 100_000
+    for name, unit in (("anonymous", "mib"), ("python", "blocks")):
+        low, high = row[f"{name}_slope_interval"]
+        assert low <= row[f"{name}_slope_{unit}_per_hour"] <= high
+    ((minute, anonymous_mib, in_use_mib),) = row["series"]["minute_anonymous_in_use_mib"]
+    assert (minute, anonymous_mib) == (0, pytest.approx(median(one.anonymous_mib for one in told), abs=0.01))
     if told[-1].in_use_mib is not None:  # glibc
         assert 10 < told[-1].in_use_mib < told[-1].rss_mib
         low, high = row["in_use_slope_interval"]
         assert low <= row["in_use_slope_mib_per_hour"] <= high
+        assert in_use_mib == pytest.approx(median(one.in_use_mib or 0.0 for one in told), abs=0.01)
     assert ("p50_ms" in row) is paced
     assert '"session.end"' in (tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines()[-1]
     assert threading.active_count() == threads
     json.dumps(row, allow_nan=False)
+
+
+def test_where_there_is_no_glibc_what_is_in_use_stays_blank(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soak, "_mallinfo", lambda: None)
+    (row,) = run_soak([clip], 40.0, 1.0, False, None, tmp_path / "events.jsonl", 0.05)
+    assert row["in_use_slope_mib_per_hour"] is None and row["in_use_slope_interval"] == [None, None]
+    assert row["rss_slope_mib_per_hour"] is not None
+    assert all(in_use_mib is None for _, _, in_use_mib in row["series"]["minute_anonymous_in_use_mib"])
+
+
+def test_numbers_beyond_the_room_take_as_much_again() -> None:
+    packed = Packed(2)
+    for value in range(5):
+        packed.append(value / 2)
+    assert packed.values == [0.0, 0.5, 1.0, 1.5, 2.0] and len(packed) == 5
+
+
+def test_numbers_within_the_room_take_no_memory() -> None:
+    packed, value = Packed(20_000), 0.5
+    packed.append(value)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(10_000):
+            packed.append(value)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 1_000
 
 
 class Machine:

@@ -35,9 +35,9 @@ def test_of_two_measurements_the_higher_ceilings_count() -> None:
 
 
 def test_ceilings_are_counted_from_the_best_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roofline, "_SIDE", 100)
+    monkeypatch.setattr(roofline, "_SIDES", (100, 50))
     monkeypatch.setattr(roofline, "_COPIED_BYTES", 1000)
-    times_s = iter([1e-3, 0.5e-3, 2e-6])
+    times_s = iter([1e-3, 1e-3, 0.5e-3, 1e-3, 2e-6])  # a square of each size in each precision, then memory
 
     def best_s(step: object) -> float:
         step()  # type: ignore[operator]

@@ -117,6 +117,7 @@ def test_the_command_plays_the_live_path(tmp_path: Path, samm_root: Path, prompt
     assert record["settings"]["dataset"] == "samm-lv"
     causal = record["rows"][0]
     assert causal["hidden"] == causal["tp"] + causal["fn"] == len(samm.coded(full=False))
+    assert f"0/{causal['hidden']}" in done.out  # of the table
     prompt("tsf-bench", "spotting", "--dataset", "samm-lv").assert_refused(2, "--root")
     prompt("tsf-bench", "spotting", "--dataset", "smic", "--root", samm_root).assert_refused(2, "samm-lv or cas-me2")
     prompt("tsf-bench", "spotting", "--media", tmp_path / "none").assert_refused(2, "--media DIR")

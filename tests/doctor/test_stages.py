@@ -21,7 +21,7 @@ from tsfmicro.values import LANDMARK_COUNT
 VIDEO: dict[str, Any] = {"version": "18.1.0", "reads": ["h264", "hevc"], "writes_h264": True, "rtsp": True}
 BUNDLE: dict[str, Any] = {
     "name": "tiny", "classes": 5, "files": ["model.onnx", "weights.safetensors"], "backend": "onnxruntime",
-    "backends": ["onnxruntime", "torch"], "finite": True, "ms_per_pair": 21.4,
+    "backends": ["onnxruntime", "torch"], "finite": True, "asked": "pair", "ms": 21.4,
 }  # fmt: skip
 MINE = Path("mine.tsf")
 
@@ -102,6 +102,22 @@ def test_the_bundle_that_ships() -> None:
     (found,) = judge_bundle(commands.SHIPPED, True, ask("bundle", str(commands.SHIPPED)), WHEEL)
     assert found.status == "ok", found
     assert "5 classes" in found.detail and "onnxruntime" in found.detail
+
+
+def test_a_bundle_of_a_recogniser_of_windows(tmp_path: Path) -> None:
+    for needed in ("torch", "onnx", "onnxscript"):
+        pytest.importorskip(needed)
+    from tests.export.test_windows import BARE, sealed
+    from tsfmicro.export.onnx_graph import OPSET, in_precision, trace
+    from tsfmicro.runners.precision import Precision
+    from tsfmicro.runners.torch_window import load_fused_window
+
+    bare = sealed(tmp_path / "fdp.tsf", BARE)
+    graph = in_precision(trace(load_fused_window(bare), OPSET), Precision.FLOAT32)
+    whole = add_files(bare, {"model.onnx": graph})
+    (found,) = judge_bundle(whole.path, False, ask("bundle", str(whole.path)), WHEEL)
+    assert found.status == "ok", found
+    assert "ms a window on onnxruntime" in found.detail
 
 
 def test_a_bundle_with_one_changed_byte(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from tsfmicro.bundle import (  # noqa: E402
     round_to_half,
     write_bundle,
 )
-from tsfmicro.errors import BackendError, BundleError, ContractError, ParityError, UsageError  # noqa: E402
+from tsfmicro.errors import BackendError, BundleError, ContractError, ParityError  # noqa: E402
 from tsfmicro.export import parity, products  # noqa: E402
 from tsfmicro.export.onnx_graph import trace  # noqa: E402
 from tsfmicro.export.precision import matrix_layers  # noqa: E402
@@ -235,10 +235,6 @@ def test_other_windows_are_refused(exported: Bundle, backend: str) -> None:
 def test_it_is_no_recogniser_of_pairs(exported: Bundle) -> None:
     with pytest.raises(BundleError, match="takes windows of frames instead of onset and apex"):
         load(exported)
-    with pytest.raises(
-        UsageError, match="does not run FDP; type one of auto, onnxruntime, openvino, torch, tensorrt, tensorrt-rtx"
-    ):
-        load_window(exported, "torch-compiled")
     pytest.importorskip("tensorrt_rtx")
     with pytest.raises(BackendError, match="needs an engine"):
         load_window(exported, "tensorrt-rtx")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.export.test_commands import make_bundle, run
+from tests.export.test_windows import WHOLE, sealed
 from tsfmicro.benchmarks import gpu_check
 from tsfmicro.bundle import Bundle, add_files, read_bundle
 from tsfmicro.errors import BackendError
@@ -16,8 +17,9 @@ from tsfmicro.export.products import PASSED, export_bundle
 from tsfmicro.runners import choose, load
 from tsfmicro.runners.cuda import Cuda
 from tsfmicro.runners.engine_card import engines_of, read_card
-from tsfmicro.runners.parity import Tolerance, compare, probe_pairs
+from tsfmicro.runners.parity import Tolerance, compare, probe_pairs, probe_windows
 from tsfmicro.runners.precision import Precision
+from tsfmicro.runners.window import load_window
 
 pytestmark = pytest.mark.gpu
 
@@ -84,6 +86,24 @@ def test_an_engine_is_proved_and_run(
     with load(sealed, "onnxruntime") as reference, load(sealed, kind) as runner:
         for count in (1, 10, 1):
             wanted, found = (r.infer(onset[:count], apex[:count]).logits for r in (reference, runner))
+            parity = compare(wanted, found)
+            assert parity.within(Tolerance.of(Precision.FLOAT16)), parity
+
+
+@pytest.mark.parametrize("kind", ["tensorrt", "tensorrt-rtx"])
+def test_an_engine_of_windows_is_proved_and_run(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(kind.replace("-", "_"))
+    path = sealed(tmp_path / "fdp.tsf", WHOLE).path
+    assert run(monkeypatch, path, "--fp16", "--target", kind) == 0
+    bundle = read_bundle(path)
+    card = read_card(bundle, engines_of(bundle, kind)[0])
+    if card.parity != PASSED:
+        pytest.skip(f"this card cannot run it: {card.parity}")
+    windows = probe_windows(10, WHOLE.frames, seed=3)
+    assert choose(bundle).backend == kind
+    with load_window(bundle, "onnxruntime") as reference, load_window(bundle, kind) as runner:
+        for count in (1, 10, 1):
+            wanted, found = (r.infer(windows[:count]).answers.logits for r in (reference, runner))
             parity = compare(wanted, found)
             assert parity.within(Tolerance.of(Precision.FLOAT16)), parity
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from tsfmicro.bundle import Bundle, default_bundle_path, read_bundle
 from tsfmicro.export.parity import probe_pairs
 from tsfmicro.models.config import ModelConfig, family
 from tsfmicro.models.fused import FusedRecognizer
-from tsfmicro.models.geometry import AxialGeometry, FullGeometry, StageGeometry
+from tsfmicro.models.geometry import AxialGeometry, FullGeometry, Precomputed, StageGeometry
 from tsfmicro.models.interface import Network
 from tsfmicro.models.layers import attention
 from tsfmicro.models.network import build
@@ -146,25 +146,47 @@ def test_gradients_survive_bfloat16(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("biased", [False, True])
-def test_attention_stays_in_float32_under_autocast_on_a_cpu(biased: bool) -> None:
+def test_attention_under_autocast_on_a_cpu_is_as_near_as_the_fused_kernel(biased: bool) -> None:
     generator = torch.Generator().manual_seed(0)
-    q, k, v = (x.bfloat16() for x in torch.randn(3, 2, 2, 50, 16, generator=generator))
+    q, k, v = (x.bfloat16().requires_grad_() for x in torch.randn(3, 2, 2, 50, 16, generator=generator))
     bias = torch.randn(1, 2, 50, 50, generator=generator).bfloat16() if biased else None
-    wide = None if bias is None else bias.float()
-    exact = nn.functional.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=wide).bfloat16()
-    with torch.autocast("cpu", torch.bfloat16):
-        found = attention(q, k, v, bias)
-    assert found.dtype == torch.bfloat16 and torch.equal(found, exact)
-    assert not torch.equal(attention(q, k, v, bias), exact)  # without autocast the precision is that of the network
+    back = torch.randn(2, 2, 50, 16, generator=generator)
+
+    def outcome(autocast: bool, widened: bool) -> list[Tensor]:
+        q.grad = k.grad = v.grad = None
+        query, key, value = (x.double() if widened else x for x in (q, k, v))
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            found = attention(query, key, value, bias.double() if widened and bias is not None else bias)
+        if autocast:
+            assert "ScaledDotProduct" not in str(found.grad_fn) and found.dtype == torch.bfloat16
+        torch.autograd.backward((found.double() * back).sum())
+        return [found.detach().double(), *(x.grad.double() for x in (q, k, v) if x.grad is not None)]
+
+    exact, fused, written_out = outcome(False, True), outcome(False, False), outcome(True, False)
+    assert len(exact) == 4
+    for wanted, kernel, ours in zip(exact, fused, written_out, strict=True):
+        assert (ours - wanted).norm() < max(2 * float((kernel - wanted).norm()), 0.01 * float(wanted.norm()))
 
 
+@pytest.mark.parametrize("keep", [Precomputed, lambda formula: formula], ids=["precomputed", "formula"])
 @pytest.mark.parametrize("geometry", [AxialGeometry, FullGeometry])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_positions_and_decay_keep_their_precision(geometry: type[StageGeometry], dtype: torch.dtype) -> None:
-    exact, halved = geometry(28, 28, 2, 16, 2.0, 6.0)(), geometry(28, 28, 2, 16, 2.0, 6.0).to(dtype)()
+def test_positions_and_decay_keep_their_precision(
+    keep: Callable[[StageGeometry], nn.Module], geometry: type[StageGeometry], dtype: torch.dtype
+) -> None:
+    exact, halved = geometry(28, 28, 2, 16, 2.0, 6.0)(), keep(geometry(28, 28, 2, 16, 2.0, 6.0)).to(dtype)()
     assert torch.equal(halved.phases.cos, exact.phases.cos) and torch.equal(halved.phases.sin, exact.phases.sin)
     for ours, theirs in zip(halved.biases, exact.biases, strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_tables_are_computed_when_the_network_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build(ModelConfig(size="small"))
+    assert not {name for name in network.state_dict() if "geometry" in name}
+    for formula in (AxialGeometry, FullGeometry):
+        monkeypatch.setattr(formula, "forward", lambda self: pytest.fail("computed in a pass"))
+    with torch.no_grad():
+        network.eval()(*pictures())
 
 
 # ---- torch.compile -------------------------------------------------------------------------------------------------

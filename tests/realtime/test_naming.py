@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from tests.realtime.test_recognise import crops
 from tsfmicro.bundle import Calibration
+from tsfmicro.closing import Closing
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.realtime.analyzer import Finding, Unnamed
 from tsfmicro.realtime.events import FaceLost, FaceWindow, MeEnd
 from tsfmicro.realtime.naming import name
-from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Recogniser
+from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Movement, Recogniser
 from tsfmicro.runners import RunnerOutput
-from tsfmicro.values import CropPair, Interval, Moment, UInt8Array
+from tsfmicro.values import CropPair, Interval, Moment, Recognition, UInt8Array
 
 AT = Moment(3, 0.1)
 LOST = FaceLost("clip", 1, AT)
 
 
-class TellsBrightness:
+class TellsBrightness(Closing):
     """Calls a pair what its apex is: dark or bright."""
 
     backend, device, labels, preprocess = "fake", "cpu", ("dark", "bright"), PreprocessSpec()
@@ -36,12 +37,6 @@ class TellsBrightness:
         return RunnerOutput(probabilities, np.log(probabilities))
 
     def close(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
         pass
 
 
@@ -61,6 +56,19 @@ def test_all_groups_are_named_in_one_call_and_stay_as_they_were() -> None:
     assert [e.event_id for g in named for e in g if isinstance(e, MeEnd)] == ["e20", "e230", "e200"]
     last = named[2][1]
     assert isinstance(last, MeEnd) and last.recognition is not None and last.recognition.abstain == (LOW_MAGNITUDE,)
+
+
+def test_movements_say_which_event_they_are_and_windows_are_none() -> None:
+    asked: list[Movement] = []
+
+    class Asked(Recogniser):
+        def recognise(self, movements: Sequence[Movement]) -> list[Recognition]:
+            asked.extend(movements)
+            return Recogniser.recognise(self, movements)
+
+    window = Unnamed(FaceWindow("clip", 1, AT, AT, 8, 3.0, None), unnamed(230).crops)
+    name([[unnamed(20), window], [unnamed(40)]], Asked(TellsBrightness(), Calibration(1.0, 0.5, None)))
+    assert [movement.key for movement in asked] == [("clip", "e20"), None, ("clip", "e40")]
 
 
 @pytest.mark.parametrize("spot_only", [False, True])

@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from tsfmicro.errors import ContractError
-from tsfmicro.realtime.overlay import EMOTION_COLOURS, FaceMark, draw
-from tsfmicro.values import UInt8Array
+from tsfmicro.realtime import overlay
+from tsfmicro.realtime.overlay import DYNAMIC_IMAGE, EMOTION_COLOURS, FaceMark, draw
+from tsfmicro.values import Float32Array, UInt8Array
 
 TRACE = tuple(float(v) for v in np.abs(np.sin(np.linspace(0, 9, 90))) * 10)
 
@@ -49,6 +50,47 @@ def test_box_plate_trace_and_footer_are_where_they_belong() -> None:
     assert not touched[70:180, 190:250].any()  # the face itself stays clear
     assert changed(pixels, draw(pixels, [mark(trace=())], ""))[300:].sum() == 0
     assert changed(pixels, draw(pixels, [], "00:01.0"))[345:].mean() > 0.9
+
+
+def test_a_dynamic_image_stands_above_the_trace_and_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels, image = grey(), np.zeros((64, 64), np.uint8)
+    image[:32] = 255
+    written: list[str] = []
+    letters = overlay._letters
+
+    def noted(text: str, *size: int) -> Float32Array:
+        written.append(text)
+        return letters(text, *size)
+
+    monkeypatch.setattr(overlay, "_letters", noted)
+    out = draw(pixels, [mark(dynamic_image=image)], "")
+    assert DYNAMIC_IMAGE in written and DYNAMIC_IMAGE == "dynamic image"
+    without = draw(pixels, [mark()], "")
+    touched = changed(without, out)
+    rows, columns = (np.flatnonzero(touched.any(axis=axis)) for axis in (1, 0))
+    assert columns.max() < 0.15 * 640 and rows.min() > 0.5 * 360 and rows.max() < 310  # small, and above the trace
+    assert not touched[:, 170:].any()
+    light, dark = ((out == level).all(axis=2) for level in (255, 0))
+    assert light.sum() > 500 and dark.sum() > 500 and not (without == 255).all(axis=2).any()
+    assert np.flatnonzero(light.any(axis=1)).max() < np.flatnonzero(dark.any(axis=1)).max()  # the right way up
+
+
+def test_a_dynamic_image_takes_its_place_beside_other_faces() -> None:
+    pixels, image = grey(), np.full((64, 64), 255, np.uint8)
+    marks = [mark(face_id=1, dynamic_image=image), mark(face_id=2), mark(face_id=3, dynamic_image=image)]
+    white = (draw(pixels, marks, "") == 255).all(axis=2)
+    columns = np.flatnonzero(white.any(axis=0))
+    gaps = np.flatnonzero(np.diff(columns) > 1)
+    assert len(gaps) == 1  # two images, apart: the second face has none
+    alone = (draw(pixels, [mark(trace=(), dynamic_image=image)], "") == 255).all(axis=2)
+    assert np.flatnonzero(alone.any(axis=1)).max() > np.flatnonzero(white.any(axis=1)).max()  # at the bottom then
+
+
+@pytest.mark.parametrize("size", [(16, 16), (60, 480), (480, 40)])
+def test_a_dynamic_image_that_does_not_fit_is_left_out(size: tuple[int, int]) -> None:
+    pixels, image = grey(128, *size), np.full((64, 64), 255, np.uint8)
+    out = draw(pixels, [mark(box_px=(-99.0, -99.0, -90.0, -90.0), caption="", dynamic_image=image)], "")
+    assert not (out == 255).all(axis=2).any()
 
 
 @pytest.mark.parametrize("emotion", ["happiness", "disgust", "repression", "surprise", "others"])
@@ -114,5 +156,7 @@ def test_bad_values_are_refused() -> None:
         mark(state="happy")
     with pytest.raises(ContractError, match="expected finite pixels"):
         mark(box_px=(0.0, 0.0, float("nan"), 1.0))
+    with pytest.raises(ContractError, match="dynamic_image"):
+        mark(dynamic_image=np.zeros((64, 64), np.float32))
     with pytest.raises(ContractError, match="pixels is"):
         draw(np.zeros((4, 4), dtype=np.uint8), [], "")

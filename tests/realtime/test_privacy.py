@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 
 from tests.factories import astronaut, make_frame
 from tests.realtime.test_session import ListViewer
 from tests.running import Prompt
 from tsfmicro.landmarks import FaceMeshDetector, landmarks_of_photo
+from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.realtime import outputs
+from tsfmicro.realtime.dynamic_images import DynamicImages
 from tsfmicro.realtime.events import Event, Stats
 from tsfmicro.realtime.pipeline import FaceView, Step
-from tsfmicro.realtime.privacy import HOLD_S, KEEP_S, Blurred, Cover, blurred, cover_of
-from tsfmicro.realtime.window import StopRequested
+from tsfmicro.realtime.privacy import HOLD_S, KEEP_S, Blurred, Cover, Privacy, blurred, cover_of
+from tsfmicro.realtime.session import Outputs
+from tsfmicro.realtime.spot import SpotSpec
+from tsfmicro.realtime.window import Controls, StopRequested
 from tsfmicro.synthetic.portrait import framed
 from tsfmicro.values import Face, Moment, UInt8Array
 
@@ -245,7 +252,7 @@ def test_the_annotated_video_shows_no_face(prompt: Prompt, film: Path, tmp_path:
 
 
 class NoWindow:
-    def __init__(self, threshold: float) -> None:
+    def __init__(self, *_: object) -> None:
         raise AssertionError("a window was opened")
 
 
@@ -271,6 +278,40 @@ def test_the_window_is_blurred(prompt: Prompt, film: Path, monkeypatch: pytest.M
     for pixels in (on_screen[6], on_screen[30]):
         with FaceMeshDetector(1) as detector:
             assert landmarks_of_photo(pixels, detector) is None
+
+
+@pytest.mark.parametrize("privacy", ["none", "blur", "events-only"])
+def test_a_dynamic_image_shows_a_face_and_is_drawn_only_where_faces_are_shown(
+    privacy: Privacy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody blurs it: under blur there is none, neither in the window nor in the video."""
+    given: dict[str, object] = {}
+
+    class Shows:
+        def __init__(self, *words: object) -> None:
+            given[str(len(words))] = words[-1]
+
+        def close(self) -> None:
+            pass
+
+    class Drawer:
+        window_frames, images = 8, DynamicImages()
+
+    monkeypatch.setattr(outputs, "display_available", lambda: True)
+    monkeypatch.setattr(outputs, "Window", Shows)  # threshold, controls, images
+    monkeypatch.setattr(outputs, "HindsightVideo", Shows)  # path, threshold, lookback, images
+    opened: Any = [SimpleNamespace(name="clip")]
+    video = None if privacy == "events-only" else tmp_path / "out.mp4"
+    asked = outputs.OutputSpec(video=video, privacy=privacy)
+    controls = Controls(lambda: None, lambda: False)
+    drawer: Any = Drawer()
+    monkeypatch.setattr(outputs, "ProgressViewer", lambda *_: Shows(0))
+    into = Outputs()
+    outputs.open_outputs(asked, into, opened, (), SpotSpec(), PreprocessSpec(), Console(), controls, drawer)
+    into.close()
+    wanted = {"none": Drawer.images, "blur": None}
+    seen = {count: images for count, images in given.items() if count in ("3", "4")}
+    assert seen == ({} if privacy == "events-only" else dict.fromkeys(("3", "4"), wanted[privacy]))
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 import numpy as np
 import pytest
 
 from tsfmicro.bundle import Calibration
+from tsfmicro.closing import Closing
 from tsfmicro.errors import ContractError
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Movement, Recogniser
@@ -19,7 +17,7 @@ from tsfmicro.values import CropPair, UInt8Array
 LABELS = ("happiness", "disgust", "surprise")
 
 
-class FakeRunner:
+class FakeRunner(Closing):
     """Answers with fixed probabilities and keeps what it was asked."""
 
     backend, device, labels, preprocess = "fake", "cpu", LABELS, PreprocessSpec()
@@ -34,14 +32,6 @@ class FakeRunner:
         return RunnerOutput(probabilities, np.log(np.maximum(probabilities, 1e-6)))
 
     def close(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
         pass
 
 

@@ -7,13 +7,12 @@ import itertools
 import random
 import threading
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import pytest
 
 from tests.realtime.threads import Worker
+from tsfmicro.closing import Closing
 from tsfmicro.errors import SourceError, SourceLostError, UsageError
 from tsfmicro.realtime.sources import Source, open_lasting
 from tsfmicro.realtime.sources.reconnect import Item, Lost, ReconnectingSource, Restored, RetrySpec
@@ -39,7 +38,7 @@ class World:
         return self.until_stop is not None and len(self.pauses) >= self.until_stop
 
 
-class Camera:
+class Camera(Closing):
     """One connection of so many frames."""
 
     live = True
@@ -62,14 +61,6 @@ class Camera:
 
     def close(self) -> None:
         self.closed += 1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 REFUSED = SourceError("rtsp://cam/live refuses the connection; check that the camera is on.")

@@ -22,6 +22,7 @@ from tests.factories import astronaut, make_face
 from tests.realtime.test_session import FakeSource, ListSink, ListViewer
 from tests.running import Prompt, environment, spawn
 from tsfmicro.align import AlignSpec
+from tsfmicro.closing import Closing
 from tsfmicro.errors import SourceLostError, UsageError
 from tsfmicro.landmarks import FaceMeshDetector, LandmarkDetector
 from tsfmicro.realtime.event_json import to_record
@@ -143,7 +144,7 @@ def test_two_faces_of_a_file_give_the_same_events(tmp_path: Path) -> None:
     assert again(tmp_path / "kept") == first
 
 
-class LiveWithAGap:
+class LiveWithAGap(Closing):
     """Two connections, the first of which breaks off on the way back of a movement. Frames wait for the analysis."""
 
     live = True
@@ -166,12 +167,6 @@ class LiveWithAGap:
             yield Frame(pixels, index, t_s, time.monotonic(), self.name)
 
     def close(self) -> None:
-        pass
-
-    def __enter__(self) -> LiveWithAGap:
-        return self
-
-    def __exit__(self, *_: object) -> None:
         pass
 
 

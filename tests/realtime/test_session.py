@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from tests.factories import make_face
 from tests.realtime.test_naming import TellsBrightness, unnamed
 from tests.realtime.test_reconnect import Camera, Connections, World
 from tsfmicro.bundle import Calibration
+from tsfmicro.closing import Closing
 from tsfmicro.errors import SourceLostError, UsageError
 from tsfmicro.landmarks import LandmarkDetector
 from tsfmicro.realtime.events import (
@@ -43,7 +42,7 @@ PIXELS: UInt8Array = np.random.default_rng(7).integers(0, 255, (480, 640, 3), dt
 NO_LIMITS = Limits()
 
 
-class FakeSource:
+class FakeSource(Closing):
     """Frames of a rate, dropping some, ending in an error where asked."""
 
     def __init__(
@@ -64,14 +63,6 @@ class FakeSource:
 
     def close(self) -> None:
         pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class FakeDetector:

@@ -11,11 +11,13 @@ import pytest
 
 from tests.factories import make_frame
 from tsfmicro.realtime import viewers
+from tsfmicro.realtime.dynamic_images import DynamicImages
 from tsfmicro.realtime.events import SAME_MOVEMENT, Event, FaceNew, MeEnd, MeRejected
 from tsfmicro.realtime.overlay import FaceMark
 from tsfmicro.realtime.pipeline import FaceView, Step
 from tsfmicro.realtime.timeline import Span, Trace
 from tsfmicro.realtime.viewers import (
+    IMAGE_HOLD_S,
     LABEL_HOLD_S,
     TRACE_S,
     HindsightVideo,
@@ -231,6 +233,44 @@ def test_a_label_that_is_still_held_makes_room_for_the_next_event(drawn: Drawn) 
     play(video, 120, {65: a_rejection((50, 54, 60)), 85: an_end((68, 72, 80))})
     video.finish([])
     assert drawn.captions()[72] == "happiness 87%  APEX"
+
+
+def with_image(level: int = 9, event_id: str = "f001-00001") -> DynamicImages:
+    images = DynamicImages()
+    images.keep(("test", event_id), np.full((64, 64), level / 255, np.float32))
+    return images
+
+
+def shown_in(drawn: Drawn, face: int = 0) -> list[int]:
+    """Frames whose mark of a face has a dynamic image."""
+    return [f for f, marks in zip(drawn.frames, drawn.marks, strict=True) if marks[face].dynamic_image is not None]
+
+
+def test_a_dynamic_image_is_shown_with_its_event_and_for_a_while_after_it(drawn: Drawn) -> None:
+    video = HindsightVideo("out.mp4", THRESHOLD, LOOKBACK_S, with_image(9))
+    for index in range(200):
+        video.see(a_step(index, [an_end((50, 54, 60))] if index == 65 else [], faces=(1, 2)))
+    video.finish([])
+    assert shown_in(drawn) == list(range(50, 60 + int(IMAGE_HOLD_S * FPS) + 1))
+    image = drawn.marks[54][0].dynamic_image
+    assert image is not None and (image == 9).all()
+    assert shown_in(drawn, face=1) == []
+
+
+@pytest.mark.parametrize("images", [None, with_image(event_id="f001-00002")])
+def test_where_nothing_was_drawn_nothing_is_shown(drawn: Drawn, images: DynamicImages | None) -> None:
+    video = HindsightVideo("out.mp4", THRESHOLD, LOOKBACK_S, images)
+    play(video, 150, {65: an_end((50, 54, 60))})
+    video.finish([])
+    assert drawn.captions()[54] == "happiness 87%  APEX" and shown_in(drawn) == []
+
+
+def test_a_later_movement_takes_the_dynamic_image_away_and_one_beside_it_does_not(drawn: Drawn) -> None:
+    video = HindsightVideo("out.mp4", THRESHOLD, LOOKBACK_S, with_image())
+    beside, later = a_rejection((52, 55, 59)), a_rejection((75, 80, 85))
+    play(video, 200, {65: an_end((50, 54, 60)), 66: beside, 90: later})
+    video.finish([])
+    assert shown_in(drawn) == list(range(50, 75))
 
 
 def test_frames_wait_no_longer_than_the_lookback(drawn: Drawn) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.factories import make_frame
 from tsfmicro.realtime import window
+from tsfmicro.realtime.dynamic_images import DynamicImages
 from tsfmicro.realtime.events import Event, MeEnd, MeRejected
 from tsfmicro.realtime.overlay import FaceMark
 from tsfmicro.realtime.pipeline import FaceView, Step
@@ -97,6 +98,21 @@ def test_a_face_that_is_only_watched_says_so(screen: Screen) -> None:
     watched = dataclasses.replace(step.faces[0], calibrated=False)
     Window(2.5, NO_CONTROLS).see(dataclasses.replace(step, faces=(watched,)))
     assert [mark.caption for (mark,) in screen.marks] == ["calibrating"]
+
+
+def test_the_dynamic_image_of_the_last_event_is_shown(screen: Screen) -> None:
+    images = DynamicImages()
+    images.keep(("test", "f001-00001"), np.ones((64, 64), np.float32))
+    shown = Window(2.5, NO_CONTROLS, images)
+    for step in (a_step(0.9), a_step(1.2, an_event(1.0)), a_step(3.9), a_step(4.1)):
+        shown.see(step)
+    shown.see(a_step(4.2, an_event(4.1)))
+    shown.see(a_step(4.8, a_rejection(4.7)))
+    seen = [mark.dynamic_image is not None for (mark,) in screen.marks]
+    assert seen == [False, True, True, False, True, False]
+    without = Window(2.5, NO_CONTROLS)
+    without.see(a_step(1.2, an_event(1.0)))
+    assert screen.marks[-1][0].dynamic_image is None and screen.marks[-1][0].state == "event"
 
 
 @pytest.mark.parametrize("key", [ord("q"), ESCAPE])

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace, TracebackType
-from typing import Any, Self
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from tsfmicro.bundle import Calibration
+from tsfmicro.closing import Closing
 from tsfmicro.errors import ContractError, UsageError
 from tsfmicro.preprocess import PreprocessSpec
-from tsfmicro.realtime import commands
+from tsfmicro.realtime import commands, window_recognise
+from tsfmicro.realtime.dynamic_images import DynamicImages
+from tsfmicro.realtime.events import MeEnd
 from tsfmicro.realtime.recognise import LOW_MAGNITUDE, Movement, Recogniser
 from tsfmicro.realtime.sliding import SlideSpec
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.window_recognise import Ensemble, WindowRecogniser, of_windows
 from tsfmicro.runners import LOW_PROBABILITY, RunnerOutput, beside_the_frames
 from tsfmicro.runners.window_contract import WindowOutput
-from tsfmicro.values import CropPair, UInt8Array
+from tsfmicro.values import CropPair, Interval, Moment, UInt8Array
 
 LABELS = ("happiness", "disgust", "surprise")
 SURE = Calibration(1.0, 0.5, None)
 
 
-class Fake:
+class Fake(Closing):
     """Answers pairs and windows with fixed probabilities and keeps what it was asked."""
 
     backend, device, labels, preprocess, frames = "fake", "cpu", LABELS, PreprocessSpec(), 4
@@ -47,14 +51,6 @@ class Fake:
         return WindowOutput(answers, images)
 
     def close(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
         pass
 
 
@@ -92,6 +88,37 @@ def test_the_dynamic_image_is_that_of_the_window() -> None:
     image = recogniser.dynamic_image(window)
     assert image is not None and image.shape == (64, 64) and (image == 0.25).all()
     assert all((asked == window[None]).all() for asked in runner.asked)
+
+
+def an_event(event_id: str, source: str = "clip") -> MeEnd:
+    at = Moment(3, 0.1)
+    return MeEnd(source, 1, event_id, Interval(at, at, at), "chin", 3.0, 5.0, None, True, 0.1)
+
+
+def test_what_is_drawn_of_events_is_kept_for_those_who_show_it() -> None:
+    runner = Fake(0.1, 0.7, 0.2)
+    recogniser = WindowRecogniser(runner, SURE)
+    named = [replace(movement(), key=("clip", "e1")), movement(), replace(movement(), key=("clip", "e2"))]
+    recogniser.recognise(named)
+    assert recogniser.images.of(an_event("e1")) is None  # this network draws nothing
+    runner.draws = 0.25
+    pairs = Recogniser(Fake(0.8, 0.1, 0.1), SURE)
+    Ensemble((pairs, recogniser), (SURE, SURE)).recognise(named)
+    assert len(runner.asked) == 2  # one call named and drew
+    for event_id in ("e1", "e2"):
+        image = recogniser.images.of(an_event(event_id))
+        assert image is not None and image.shape == (64, 64) and image.dtype == np.uint8 and (image == 64).all()
+    assert recogniser.images.of(an_event("e3")) is None
+    assert recogniser.images.of(an_event("e1", "other")) is None
+
+
+def test_only_the_last_images_are_kept() -> None:
+    images = DynamicImages()
+    for number in range(100):
+        images.keep(("clip", f"e{number}"), np.full((64, 64), number / 255, np.float32))
+    assert [images.of(an_event(f"e{number}")) is None for number in (0, 35, 36, 99)] == [True, True, False, False]
+    last = images.of(an_event("e99"))
+    assert last is not None and (last == 99).all()
 
 
 def test_the_recogniser_of_windows_is_found_among_others() -> None:
@@ -158,8 +185,8 @@ def test_the_command_loads_what_each_bundle_holds(monkeypatch: pytest.MonkeyPatc
 
         return load
 
-    monkeypatch.setattr(commands, "load", loading("pairs"))
-    monkeypatch.setattr(commands, "load_window", loading("windows"))
+    monkeypatch.setattr(window_recognise, "load", loading("pairs"))
+    monkeypatch.setattr(window_recognise, "load_window", loading("windows"))
     with ExitStack() as stack:
 
         def loaded(*bundles: Any) -> Any:

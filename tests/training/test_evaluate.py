@@ -22,14 +22,22 @@ from tsfmicro.align import AlignSpec  # noqa: E402
 from tsfmicro.bundle import Bundle, SourceNote, read_bundle  # noqa: E402
 from tsfmicro.errors import UsageError  # noqa: E402
 from tsfmicro.models.config import ModelConfig  # noqa: E402
-from tsfmicro.models.network import build  # noqa: E402
+from tsfmicro.models.fdp.config import FdpConfig  # noqa: E402
+from tsfmicro.models.recogniser import build_any  # noqa: E402
 from tsfmicro.preprocess import Preprocessor, PreprocessSpec  # noqa: E402
 from tsfmicro.runners import RunnerOutput  # noqa: E402
-from tsfmicro.synthetic.pairs import UNITS, LabelledPair, PairSpec, default_preprocessor  # noqa: E402
+from tsfmicro.runners.window_contract import WindowOutput  # noqa: E402
+from tsfmicro.synthetic.pairs import UNITS, LabelledClip, LabelledPair, PairSpec, Stage, default_preprocessor  # noqa: E402
 from tsfmicro.synthetic.portrait import Portrait  # noqa: E402
 from tsfmicro.training import demonstration, evaluate  # noqa: E402
 from tsfmicro.training.demonstration import Request, seal  # noqa: E402
-from tsfmicro.training.evaluate import HeldOutResult, evaluate_held_out, held_out_spec  # noqa: E402
+from tsfmicro.training.evaluate import (  # noqa: E402
+    HeldOutResult,
+    PairExaminee,
+    WindowExaminee,
+    evaluate_held_out,
+    held_out_spec,
+)
 from tsfmicro.values import CropPair, UInt8Array  # noqa: E402
 
 LABELS = ("happiness", "disgust", "repression", "surprise", "others")
@@ -104,7 +112,7 @@ PEOPLE: dict[str, tuple[Portrait, ...]] = {name: (dataclasses.replace(astronaut(
 
 def judged(answer: Answer, min_probability: float = 0.5, pairs: int = 20, seed: int = 0) -> HeldOutResult:
     return evaluate_held_out(
-        Oracle(answer),
+        PairExaminee(Oracle(answer)),
         PEOPLE,
         amplitude_percent_iod=2.0,
         min_probability=min_probability,
@@ -181,7 +189,7 @@ def test_held_out_people_are_shown_as_they_are() -> None:
 def test_nobody_is_refused() -> None:
     with pytest.raises(UsageError, match="nobody to evaluate on"):
         evaluate_held_out(
-            Oracle(lambda *_: (0, 1.0)),
+            PairExaminee(Oracle(lambda *_: (0, 1.0))),
             {},
             amplitude_percent_iod=2.0,
             min_probability=0.0,
@@ -190,14 +198,68 @@ def test_nobody_is_refused() -> None:
         )
 
 
+class WindowOracle(Oracle):
+    """Reads truth out of the first frame of a window and person out of the last."""
+
+    frames = 6
+
+    def infer(self, windows: UInt8Array) -> WindowOutput:  # type: ignore[override]
+        assert windows.shape[1:] == (self.frames, 32, 32, 3)
+        first, last = windows[:, 0], windows[:, -1]
+        return WindowOutput(super().infer(first, last), None)
+
+
 @pytest.fixture
-def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+def stages(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Stage, ...]]:
+    """Windows drawn: stands in for ``draw_clip`` with crops that say what they are."""
+    drawn: list[tuple[Stage, ...]] = []
+
+    def draw(
+        portraits: tuple[Portrait, ...], spec: PairSpec, crops: Preprocessor, rng: np.random.Generator, shown: Any
+    ) -> LabelledClip:
+        assert crops.spec == SPEC and spec == held_out_spec(2.0, LABELS)
+        drawn.append(tuple(shown))
+        label, name = TRUTH[len(drawn) % len(TRUTH)], portraits[0].name
+        values = [label, *[0] * (len(shown) - 2), NAMES.index(name)]
+        pictures = tuple(np.full((32, 32, 3), value, np.uint8) for value in values)
+        return LabelledClip(pictures, LABELS[label], name, np.zeros((2, len(UNITS)), np.float32))
+
+    monkeypatch.setattr(evaluate, "draw_clip", draw)
+    return drawn
+
+
+def test_a_recogniser_of_windows_sees_the_whole_movement_and_is_scored_alike(stages: list[tuple[Stage, ...]]) -> None:
+    def asked(answer: Answer) -> HeldOutResult:
+        return evaluate_held_out(
+            WindowExaminee(WindowOracle(answer)),
+            PEOPLE,
+            amplitude_percent_iod=2.0,
+            min_probability=0.5,
+            pairs_per_person=20,
+            seed=0,
+        )
+
+    right = asked(lambda truth, _: (truth, 0.9))
+    assert (right.pairs, right.people, right.accuracy, right.uar, right.answered) == (40, 2, 1.0, 1.0, 1.0)
+    assert "windows of people not in training" in right.to_dict()["protocol"]
+    for shown in stages:  # from rest over about the apex to rest, and six of them
+        contractions = [stage.contraction for stage in shown]
+        assert len(shown) == 6 and contractions[0] == 0.0 and contractions[-1] == pytest.approx(0.0, abs=1e-6)
+        assert max(contractions) > 0.5 and [stage.drift for stage in shown] == sorted(stage.drift for stage in shown)
+    assert len({shown[2] for shown in stages}) == 40
+    wrong = asked(lambda truth, person: (truth if person == 0 else (truth + 1) % 5, 0.9))
+    assert wrong.accuracy_by_person == {"ada": 1.0, "bo": 0.0}
+
+
+@pytest.fixture(params=["pairs", "windows"])
+def bundle(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
     """Random weights, made by ``ada.png``."""
     torch.manual_seed(0)
+    config = ModelConfig(size="small") if request.param == "pairs" else FdpConfig(size="small", frames=3)
     monkeypatch.setattr(demonstration, "_CALIBRATION_PAIRS", 2)
     notes = (SourceNote("ada.png", "CC0-1.0", "training identities"),)
-    request = Request(train={"ada": (astronaut(),)}, calibrate={}, notes=notes, command="pytest")
-    return seal(build(ModelConfig(size="small")), request, default_preprocessor(), tmp_path / "tiny.tsf")
+    made = Request(train={"ada": (astronaut(),)}, calibrate={}, notes=notes, command="pytest", model=config)
+    return seal(build_any(config), made, default_preprocessor(), tmp_path / "tiny.tsf")
 
 
 @pytest.fixture

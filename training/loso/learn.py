@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tsfmicro.models.recogniser import AnyNetwork, recogniser
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.training.loso.augment import augmented
+from tsfmicro.training.loso.compiled import loss_of
 from tsfmicro.training.loso.keyframes import pairs_of
 from tsfmicro.training.loso.samples import Samples
 from tsfmicro.training.loso.spec import LosoSpec, Precision, Select, derived_seed
@@ -79,6 +80,7 @@ class Learner:
         frames = torch.Generator().manual_seed(derived_seed(seed, name, "key frames"))
         self._pairs = pairs_of(samples, spec.key_frames, frames)
         self._optimiser = torch.optim.AdamW(network.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay)
+        self._loss = loss_of(spec)
         self._epoch = 0
 
     def epoch(self) -> Epoch:
@@ -91,7 +93,7 @@ class Learner:
             crops = augmented(self._pairs(part), spec.augment, self._random, self._mean)
             truth = self._samples.labels[part]
             with torch.autocast(self._device.type, torch.bfloat16, enabled=spec.precision is Precision.BF16):
-                loss, logits = self.fused.loss(crops, truth)
+                loss, logits = self._loss(self.fused, crops, truth)
             self._optimiser.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             self._optimiser.step()

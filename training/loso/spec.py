@@ -40,6 +40,15 @@ class Precision(enum.StrEnum):
     BF16 = "bf16"
 
 
+class Step(enum.StrEnum):
+    """Forward and backward of training. Evaluation never is compiled."""
+
+    EAGER = "eager"
+    """Operator by operator."""
+    COMPILED = "compiled"
+    """Full batches through torch's compiler."""
+
+
 class KeyFrames(enum.StrEnum):
     """Which frames training takes for onset and apex. Tests always see the annotated ones.
 
@@ -96,6 +105,7 @@ class LosoSpec:
     """The learning rate is multiplied by it after each of the first ``decay_epochs`` epochs."""
     decay_epochs: int = 50
     precision: Precision = Precision.FP32
+    step: Step = Step.EAGER
     augment: AugmentSpec = DOCUMENTED[1]
     key_frames: KeyFrames = KeyFrames.JITTERED
 
@@ -115,22 +125,32 @@ class LosoSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> LosoSpec:
-        """Read what :meth:`to_dict` wrote."""
+        """Read what :meth:`to_dict` wrote.
+
+        Raises:
+            UsageError: if another version wrote it, with other settings.
+        """
         rest = {name: value for name, value in values.items() if name not in _CONVERTED}
-        return cls(
-            mode=Mode(values["mode"]),
-            select=Select(values["select"]),
-            seeds=tuple(values["seeds"]),
-            options=tuple(values["options"]),
-            precision=Precision(values["precision"]),
-            augment=AugmentSpec(**values["augment"]),
-            key_frames=KeyFrames(values["key_frames"]),
-            loss=LossWeights(**values["loss"]),
-            **rest,
-        )
+        try:
+            return cls(
+                mode=Mode(values["mode"]),
+                select=Select(values["select"]),
+                seeds=tuple(values["seeds"]),
+                options=tuple(values["options"]),
+                precision=Precision(values["precision"]),
+                step=Step(values.get("step", Step.EAGER)),  # runs of before had no choice
+                augment=AugmentSpec(**values["augment"]),
+                key_frames=KeyFrames(values["key_frames"]),
+                loss=LossWeights(**values["loss"]),
+                **rest,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                f"the run's settings are not those of this version ({error}); run tsf-train loso into a new folder"
+            ) from error
 
 
-_CONVERTED = frozenset({"mode", "select", "seeds", "options", "precision", "augment", "key_frames", "loss"})
+_CONVERTED = frozenset({"mode", "select", "seeds", "options", "precision", "step", "augment", "key_frames", "loss"})
 
 
 def derived_seed(*parts: object) -> int:

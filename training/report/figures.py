@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tsfmicro.training.explain import embed_tsne
 from tsfmicro.training.loso.fold import FoldResult
@@ -47,13 +48,14 @@ def curves_figure(folds: Sequence[FoldResult]) -> bytes:
         _spread(panels[0], [values for values in inner if values], "inner validation loss", colour="tab:orange")
     for axes in panels:
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(fontsize=8)
     return _png(figure)
 
 
 def _spread(axes: Axes, lines: Sequence[Sequence[float]], label: str, colour: str = "tab:blue") -> None:
     for values in lines:
-        axes.plot(range(1, len(values) + 1), values, color=colour, alpha=0.15, linewidth=0.7)
+        axes.plot(range(1, len(values) + 1), values, color=colour, alpha=0.35, linewidth=0.8)
     longest = max(len(values) for values in lines)
     mean = [np.mean([values[i] for values in lines if len(values) > i]) for i in range(longest)]
     axes.plot(range(1, longest + 1), mean, color=colour, linewidth=2, label=label)

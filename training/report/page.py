@@ -10,6 +10,7 @@ from typing import Any
 
 from tsfmicro.labels import protocol
 from tsfmicro.models.card import FDP_NAME
+from tsfmicro.training.datasets.load import DATASETS
 from tsfmicro.training.published import published
 
 _STYLE = """
@@ -62,7 +63,7 @@ def page(result: dict[str, Any], figures: Sequence[FigureOnPage]) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{top}</tr>{body}</table>"
+    return f"<table>{f'<tr>{top}</tr>' if head else ''}{body}</table>"
 
 
 def _about(result: dict[str, Any]) -> str:
@@ -73,13 +74,15 @@ def _about(result: dict[str, Any]) -> str:
     if result["stamp"]:
         chosen = "chosen on the person who is tested"
     lines = [
-        ("data", f"{result['samples']} clips, {result['folds']} people, audit {result['audit_digest'][:16]}"),
+        ("data", f"{DATASETS[result['dataset']].title}: {result['samples']} clips, {result['folds']} people, audit "
+                 f"{result['audit_digest'][:16]}"),
         ("protocol", f"{result['protocol']}: {protocol(result['protocol']).note}"),
         ("crops", f"{result['faces']}, preprocessing {result['preprocess_digest'][:16]}"),
         ("learned from", _learned_from(result)),
         ("network", _network(spec)),
         ("training", f"{spec['epochs']} epochs, {chosen}; batch {spec['batch']}, AdamW {spec['learning_rate']:g}, "
-                     f"weight decay {spec['weight_decay']:g}, {spec['precision']}; seeds {result['seeds']}"),
+                     f"weight decay {spec['weight_decay']:g}, {spec['precision']}, {spec.get('step', 'eager')} steps; "
+                     f"seeds {result['seeds']}"),
         ("key frames", f"{spec['key_frames']} in training, within {result.get('key_frame_range', 0.0):g} of the way "
                        "from onset to apex; as annotated in the test"),
         ("initial weights", weights),
@@ -90,7 +93,7 @@ def _about(result: dict[str, Any]) -> str:
     if result["audit"] and not result["audit"]["matches"]:
         notes += ["this copy of the data differs from the published counts", *result["audit"]["explanation"]]
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return _table(("", ""), lines) + (f'<ul class="note">{listed}</ul>' if notes else "")
+    return _table((), lines) + (f'<ul class="note">{listed}</ul>' if notes else "")
 
 
 def _network(spec: dict[str, Any]) -> str:
@@ -141,6 +144,8 @@ def _comparison(result: dict[str, Any]) -> str:
         "A test-selected figure is an upper bound: the epoch of each fold was chosen on the person it tests. Compare "
         "only lines of one kind on the same clips."
     )
+    if result["dataset"] == "csv":
+        text += " This run is on clips of its own, which no published figure is about."
     return _table(("method", "year", "ACC %", "UF1 %", "UAR %", "clips", "epoch chosen"), rows) + f"<p>{text}</p>"
 
 

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -111,22 +112,33 @@ def landmarks() -> Values:
 
 
 def bundle(path: str) -> Values:
-    """Verify a bundle, load it as ``tsf-live`` does, and name one pair of grey crops."""
+    """Verify a bundle, load it as ``tsf-live`` does, and name one pair, or for FDP one window, of grey crops."""
+    from contextlib import ExitStack
+
     import numpy as np
 
     from tsfmicro.bundle import read_bundle
     from tsfmicro.runners import available_backends, load
+    from tsfmicro.runners.window import load_window
 
     verified = read_bundle(Path(path))
     manifest = verified.manifest
     side = manifest.preprocess.align.size_px
     grey = np.full((1, side, side, 3), 128, dtype=np.uint8)
-    with load(verified) as runner:
-        runner.infer(grey, grey)
+    with ExitStack() as stack:
+        if manifest.model.reads_windows:
+            windows = stack.enter_context(load_window(verified))
+            backend, asked = windows.backend, "window"
+            infer: Callable[[], Any] = partial(windows.infer, np.repeat(grey[:, None], windows.frames, axis=1))
+        else:
+            pairs = stack.enter_context(load(verified))
+            backend, asked = pairs.backend, "pair"
+            infer = partial(pairs.infer, grey, grey)
+        infer()
         started_s = time.perf_counter()
-        probabilities = runner.infer(grey, grey).probabilities
+        said = infer()
         spent_s = time.perf_counter() - started_s
-        backend = runner.backend
+    probabilities = (said.answers if asked == "window" else said).probabilities
     return {
         "name": manifest.name,
         "classes": len(manifest.labels),
@@ -135,7 +147,8 @@ def bundle(path: str) -> Values:
         "backends": list(available_backends()),
         "engines": _engines(verified),
         "finite": bool(np.isfinite(probabilities).all()),
-        "ms_per_pair": 1e3 * spent_s,
+        "asked": asked,
+        "ms": 1e3 * spent_s,
     }
 
 

@@ -71,7 +71,7 @@ def judge_bundle(path: Path, is_shipped: bool, answer: Answer, here: Installatio
         text = f"{called}: the graph gives no finite probabilities on {values['backend']}"
         return [Finding(BUNDLE_CHECK, "fail", text, f"tsf-export {path}")]
     text = f"{values['name']} ({called}): {len(values['files'])} files as in the manifest, {values['classes']} classes"
-    text += f", {values['ms_per_pair']:.0f} ms a pair on {values['backend']}"
+    text += f", {values['ms']:.0f} ms a {values['asked']} on {values['backend']}"
     engines = [name for name in values["files"] if name.endswith(_ENGINE_SUFFIXES)]
     if engines and not any(name.startswith(("tensorrt", "torch-tensorrt")) for name in values["backends"]):
         text += f"; no backend here runs {', '.join(engines)}"

@@ -6,7 +6,8 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class BoxModel(_Model):
         with _native_stderr_silenced():
             from mediapipe.python.solutions import face_detection  # takes a second and prints
 
+            _answer_with_values()
             super().__init__(face_detection.FaceDetection(model_selection=0, min_detection_confidence=0.5))
 
     def boxes(self, pixels: UInt8Array) -> list[Box]:
@@ -65,6 +67,7 @@ class MeshModel(_Model):
         with _native_stderr_silenced():
             from mediapipe.python.solutions import face_mesh
 
+            _answer_with_values()
             super().__init__(face_mesh.FaceMesh(max_num_faces=1, min_detection_confidence=0.5))
 
     def face(self, pixels: UInt8Array) -> Face | None:
@@ -89,6 +92,21 @@ class MeshModel(_Model):
             self._solution.reset()
             self._settled = False
             self._process(_BLANK)
+
+
+def _answer_with_values() -> None:
+    """Have MediaPipe answer with a value that goes when it is let go of.
+
+    For every picture it makes a named tuple's class, and hangs the landmarks on the class itself. A class refers to
+    itself, so it and 37 KiB of landmarks wait until the garbage collector has walked over them, and some wait for its
+    rare full pass. Nothing else of ``collections`` is used there.
+    """
+    from mediapipe.python import solution_base
+
+    def answer(name: str, fields: Iterable[str]) -> SimpleNamespace:
+        return SimpleNamespace()
+
+    solution_base.collections = SimpleNamespace(namedtuple=answer)
 
 
 _SILENCING = threading.RLock()

@@ -1,13 +1,15 @@
 """Positions of one token grid: Manhattan decay and rotary phases (RMT, Fan et al., 2024).
 
-Only tables that grow with H or W are kept. The (H W)x(H W) mask is built from them once per stage and forward, since
-Manhattan distance is a sum; stored as a constant it would outweigh the weights of the small network. All of it stays
-in float32 when the network computes in less, and is rounded once, where it meets the scores.
+A formula keeps only tables that grow with H or W, and builds the rest from them, since Manhattan distance is a sum. A
+network computes it once for its resolution and keeps the result (:class:`Precomputed`); a graph that is exported holds
+the formula, because there the masks would outweigh the weights of the small network. All of it stays in float32 when
+the network computes in less, and is rounded once, where it meets the scores.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
@@ -34,8 +36,16 @@ class StageContext(NamedTuple):
     """Added to attention scores: axial has (1, N, W, W) and (1, N, H, H), full has (1, N, H*W, H*W)."""
 
 
-class StageGeometry(nn.Module):
-    """Distances, decay and rotary angles of an H x W grid seen by N heads of width d.
+class _Float32Tables(nn.Module):
+    """Buffers that follow the network to another device, but not to another precision."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        moved: Self = super()._apply(lambda table: table.to(fn(table).device), recurse)  # type: ignore[no-untyped-call]
+        return moved
+
+
+class StageGeometry(_Float32Tables, ABC):
+    """The formula: distances, decay and rotary angles of an H x W grid seen by N heads of width d.
 
     Decay of head h: gamma = 1 - 2^-(first + span * h / N), fixed (RMT, section 3.2). Angle m of token n = i*W + j is
     n * 10000^(-m / (d/2 - 1)).
@@ -72,10 +82,9 @@ class StageGeometry(nn.Module):
         for name, table in tables.items():
             self.register_buffer(name, table.float(), persistent=False)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Follow the network to another device, but not to another precision."""
-        moved: Self = super()._apply(lambda table: table.to(fn(table).device), recurse)  # type: ignore[no-untyped-call]
-        return moved
+    @abstractmethod
+    def forward(self) -> StageContext:
+        """What all blocks of the stage share."""
 
     def phases(self) -> RotaryPhases:
         """Angles of all tokens by the angle-sum formula, so that no angle is ever rounded to float32."""
@@ -109,3 +118,25 @@ class FullGeometry(StageGeometry):
         between_columns = self.decay_along(self.columns)[:, None, :, None, :]  # (N, 1, W, 1, W)
         bias = between_rows + between_columns  # (N, H, W, H, W)
         return StageContext(self.phases(), (bias.flatten(3, 4).flatten(1, 2)[None],))  # (1, N, H*W, H*W)
+
+
+class Precomputed(_Float32Tables):
+    """What a formula gives, computed once: buffers that are no part of a state dict."""
+
+    phases_cos: Tensor
+    phases_sin: Tensor
+
+    def __init__(self, formula: StageGeometry) -> None:
+        super().__init__()
+        self.formula = formula
+        context = formula()
+        for name, table in (("phases_cos", context.phases.cos), ("phases_sin", context.phases.sin)):
+            self.register_buffer(name, table, persistent=False)
+        self._bias_names = tuple(f"bias_{number}" for number in range(len(context.biases)))
+        for name, bias in zip(self._bias_names, context.biases, strict=True):
+            self.register_buffer(name, bias, persistent=False)
+
+    def forward(self) -> StageContext:
+        """See ``StageGeometry.forward``."""
+        biases = tuple(self.get_buffer(name) for name in self._bias_names)
+        return StageContext(RotaryPhases(self.phases_cos, self.phases_sin), biases)

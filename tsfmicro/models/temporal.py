@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from tsfmicro.models.config import STAGE_DEPTHS, STAGE_PX, TEMPORAL_FFN_RATIO, TEMPORAL_HEADS, ModelConfig
-from tsfmicro.models.geometry import AxialGeometry, FullGeometry, StageGeometry
+from tsfmicro.models.geometry import AxialGeometry, FullGeometry, Precomputed, StageGeometry
 from tsfmicro.models.layers import over_map
 from tsfmicro.models.retention import AxialRetention, FullRetention, Retention, RetentionBlock
 
@@ -52,12 +52,13 @@ class PatchMerging(nn.Sequential):
 
 
 class RetentionStage(nn.Module):
-    """Blocks on one grid; positions and decay are computed once and shared by all of them."""
+    """Blocks on one grid; positions and decay are computed when it is built, and shared by all of them."""
 
     def __init__(self, form: _StageForm, side: int, width: int, drop_path: tuple[float, ...]) -> None:
         super().__init__()
         head_width = width // TEMPORAL_HEADS
-        self.geometry = form.geometry(side, side, TEMPORAL_HEADS, head_width, _DECAY_FIRST, form.decay_span)
+        formula = form.geometry(side, side, TEMPORAL_HEADS, head_width, _DECAY_FIRST, form.decay_span)
+        self.geometry: Precomputed | StageGeometry = Precomputed(formula)
         self.blocks = nn.ModuleList(
             RetentionBlock(width, form.retention(width, TEMPORAL_HEADS), TEMPORAL_FFN_RATIO, rate) for rate in drop_path
         )

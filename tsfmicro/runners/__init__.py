@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 
 from tsfmicro.bundle import Bundle
-from tsfmicro.errors import BundleError, UsageError
+from tsfmicro.errors import BundleError
 from tsfmicro.runners.choice import Choice, choose, installed_backends
 from tsfmicro.runners.contract import Runner, RunnerOutput
 from tsfmicro.runners.decision import LOW_PROBABILITY, recognitions
-from tsfmicro.runners.missing import not_installed
+from tsfmicro.runners.missing import not_installed, not_known
 from tsfmicro.runners.threads import beside_the_frames, physical_cores, thread_count
 from tsfmicro.values import Float32Array, UInt8Array
 
@@ -81,9 +80,7 @@ def load(bundle: Bundle, backend: str = "auto", threads: int | None = None) -> R
             return _torch(bundle, backend, threads)
         case "tensorrt" | "tensorrt-rtx" | "torch-tensorrt":
             return _engine(bundle, backend, count)
-    near = difflib.get_close_matches(backend.lower(), BACKENDS, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]}? It" if near else "it"
-    raise UsageError(f"backend {backend!r} is not known; {hint} is one of {', '.join(BACKENDS)}")
+    raise not_known(backend, BACKENDS)
 
 
 def _onnxruntime(bundle: Bundle, threads: int) -> Runner:

@@ -24,6 +24,7 @@ class OnnxRuntimeWindowRunner(Closing):
 
     backend = "onnxruntime"
     device = "cpu"
+    precision = "float32"
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         """Load the graph and check it against the manifest.

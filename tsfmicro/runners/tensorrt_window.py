@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from tsfmicro.bundle import Bundle
+from tsfmicro.closing import Closing
 from tsfmicro.errors import ContractError
 from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.runners.contract import RunnerOutput
@@ -20,7 +19,7 @@ WindowReference = Callable[[UInt8Array], Float32Array]
 """Windows in, logits out: what an engine is compared with."""
 
 
-class TensorRtWindowRunner:
+class TensorRtWindowRunner(Closing):
     """Runs an engine of kind ``backend``. :meth:`infer` may be called from several threads at once."""
 
     def __init__(self, bundle: Bundle, kind: str, reference: WindowReference) -> None:
@@ -71,11 +70,3 @@ class TensorRtWindowRunner:
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

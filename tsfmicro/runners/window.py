@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+
 from tsfmicro.bundle import Bundle
-from tsfmicro.errors import BundleError, UsageError
+from tsfmicro.errors import BackendError, BundleError
 from tsfmicro.runners.choice import choose
-from tsfmicro.runners.missing import not_installed
+from tsfmicro.runners.missing import not_installed, not_known
 from tsfmicro.runners.threads import thread_count
 from tsfmicro.runners.window_contract import WindowRunner
 from tsfmicro.values import Float32Array, UInt8Array
 
-WINDOW_BACKENDS = ("auto", "onnxruntime", "openvino", "torch", "tensorrt", "tensorrt-rtx")
-"""Every name :func:`load_window` knows."""
+WINDOW_BACKENDS = (
+    "auto",
+    "onnxruntime",
+    "openvino",
+    "torch",
+    "torch-compiled",
+    "cuda",
+    "tensorrt",
+    "tensorrt-rtx",
+)
+"""Every name :func:`load_window` loads: those of pairs, but for one. Torch-TensorRT does not read the graph, in which
+it is written which parts of FDP must not be float16; it compiles the network, whole."""
+
+_log = logging.getLogger(__name__)
 
 
 def load_window(bundle: Bundle, backend: str = "auto", threads: int | None = None) -> WindowRunner:
@@ -33,16 +47,25 @@ def load_window(bundle: Bundle, backend: str = "auto", threads: int | None = Non
     count = thread_count(threads)
     if not bundle.manifest.model.reads_windows:
         raise BundleError(f"{bundle.path} holds {bundle.manifest.model.name}, which takes onset and apex, no windows")
-    match choose(bundle).backend if backend == "auto" else backend:
+    if backend == "auto":
+        choice = choose(bundle)
+        _log.info("backend auto is %s", choice)
+        backend = choice.backend
+    match backend:
         case "onnxruntime":
             return _onnxruntime(bundle, count)
         case "openvino":
             return _openvino(bundle, count)
-        case "torch":
-            return _torch(bundle, threads)
-        case "tensorrt" | "tensorrt-rtx" as kind:
-            return _engine(bundle, kind, count)
-    raise UsageError(f"backend {backend!r} does not run FDP; type one of {', '.join(WINDOW_BACKENDS)}")
+        case "torch" | "torch-compiled" | "cuda":
+            return _torch(bundle, backend, threads)
+        case "tensorrt" | "tensorrt-rtx":
+            return _engine(bundle, backend, count)
+        case "torch-tensorrt":
+            raise BackendError(
+                "backend torch-tensorrt does not run FDP: it compiles the whole network in float16, and what tells "
+                f"frames apart needs float32; use one of {', '.join(WINDOW_BACKENDS)}"
+            )
+    raise not_known(backend, WINDOW_BACKENDS)
 
 
 def _onnxruntime(bundle: Bundle, threads: int) -> WindowRunner:
@@ -72,9 +95,9 @@ def _engine(bundle: Bundle, kind: str, threads: int) -> WindowRunner:
     return TensorRtWindowRunner(bundle, kind, reference_logits)
 
 
-def _torch(bundle: Bundle, threads: int | None) -> WindowRunner:
+def _torch(bundle: Bundle, backend: str, threads: int | None) -> WindowRunner:
     try:
         from tsfmicro.runners.torch_window import TorchWindowRunner
     except ModuleNotFoundError as error:
-        raise not_installed(error, "torch", "torch", "'tsfmicro[train]'") from error
-    return TorchWindowRunner(bundle, threads)
+        raise not_installed(error, "torch", backend, "'tsfmicro[train]'") from error
+    return TorchWindowRunner(bundle, backend, threads)

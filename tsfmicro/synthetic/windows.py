@@ -21,6 +21,16 @@ def random_window(frames: int, rng: np.random.Generator) -> tuple[Stage, ...]:
     duration_s = course.offset_s - course.onset_s
     begin_s = course.onset_s + duration_s * rng.uniform(*_EARLY)
     end_s = course.offset_s + duration_s * rng.uniform(*_LATE)
+    return _spread(course, begin_s, end_s, frames)
+
+
+def true_window(frames: int, rng: np.random.Generator) -> tuple[Stage, ...]:
+    """A window of a movement whose key frames are known: ``frames`` instants spread evenly from onset to offset."""
+    course = random_course(rng, 1.0)
+    return _spread(course, course.onset_s, course.offset_s, frames)
+
+
+def _spread(course: TimeCourse, begin_s: float, end_s: float, frames: int) -> tuple[Stage, ...]:
     return tuple(stage_at(course, float(t_s), begin_s) for t_s in np.linspace(begin_s, end_s, frames))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -58,3 +60,14 @@ def test_the_note_names_bundle_and_data() -> None:
     note = pretraining_note(START)
     assert note is not None and note["bundle"] == "demonstration.tsf" and "synthetic" in note["data"]
     assert pretraining_note(None) is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"key_frames": None}, {"loss": {"novel": 1.0}}, {"novelty": 1}, {"mode": "lenient"}]
+)
+def test_settings_of_another_version_are_refused_in_a_sentence(change: dict[str, Any]) -> None:
+    spec = LosoSpec(seeds=(0,), epochs=1)
+    assert LosoSpec.from_dict(spec.to_dict()) == spec
+    values = {name: value for name, value in (spec.to_dict() | change).items() if value is not None}
+    with pytest.raises(UsageError, match=r"not those of this version .* run tsf-train loso into a new folder"):
+        LosoSpec.from_dict(values)

@@ -87,6 +87,7 @@ def test_casme2_with_all_its_oddities(prompt: Prompt, tmp_path: Path) -> None:
     assert "Training" in pictures.titles and len(pictures.titles) == 4
     assert f"{100 * found['uf1']['mean']:.2f}" in text and "87.50" in text and STAMP not in text
     assert all(person in text for person in found["per_subject"])
+    assert "CASME II: 34 clips, 9 people" in text and "no published figure is about" not in text
 
 
 PROTOCOLS = {
@@ -173,6 +174,7 @@ def test_with_a_true_network_to_a_bundle_that_runs(prompt: Prompt, tmp_path: Pat
     assert network[1] in {card.name, card.fusion}
     text = (run / "report.html").read_text()
     assert f"{card.name}, small, fusion {card.fusion}" in text
+    assert "no published figure is about" in text  # these are nobody's clips
     titles = Pictures(text).titles
     assert titles[-2:] == [f"{what} of own, which has seen these people" for what in ("Pooled features", "Grad-CAM")]
     with load(read_bundle(bundle), "torch") as runner:
