@@ -12,6 +12,7 @@ import numpy as np
 from tsfmicro.align import AlignSpec, compose
 from tsfmicro.motion import Displacement, displacement
 from tsfmicro.preprocess import Preprocessor
+from tsfmicro.realtime.confidence import shipped_scorer
 from tsfmicro.realtime.events import Event, FaceWindow, MeApex, MeEnd, MeRejected, MeStart
 from tsfmicro.realtime.gates import GateSpec, Verdict, judge, merit_of, overshadowed
 from tsfmicro.realtime.samples import FaceSample
@@ -76,14 +77,16 @@ class FaceAnalyzer:
         self._source = source
         self._face_id = face_id
         self._align = align
+        self._spot = spot
         self._gates = gates
         self._preprocessor = preprocessor
         self._keep = keep
         self._window_frames = window_frames
-        self._spot = spot
-        self._spotter = FaceSpotter(spot, align, merit=self._merit)
+        self._spotter = self._new_spotter(0)
         self._judged: dict[int, tuple[Displacement, Verdict]] = {}
         """By candidate: movements that were judged and are not told yet."""
+        self._moved: dict[tuple[int, int], Displacement] = {}
+        """By the frames of onset and apex, of movements that are just being judged."""
         self._reported: Finished | None = None
         """The last event, without its samples: the same movement is not reported twice."""
         self._sliding: SlidingWindows | None = None
@@ -108,8 +111,11 @@ class FaceAnalyzer:
     def recalibrate(self) -> list[Finding]:
         """Forget how the face usually moves, and watch it anew; what is going on ends here."""
         findings = self.flush()
-        self._spotter = FaceSpotter(self._spot, self._align, self._spotter.candidates, self._merit)
+        self._spotter = self._new_spotter(self._spotter.candidates)
         return findings
+
+    def _new_spotter(self, candidates: int) -> FaceSpotter:
+        return FaceSpotter(self._spot, self._align, candidates, self._merit, shipped_scorer().patterns)
 
     def push(self, sample: FaceSample) -> list[Finding]:
         """Take the face's next sample."""
@@ -152,7 +158,10 @@ class FaceAnalyzer:
     def _judge(self, finished: Finished) -> tuple[Displacement, Verdict]:
         onset = finished.sample_at(finished.interval.onset)
         apex = finished.sample_at(finished.interval.apex)
-        moved = displacement(onset.patch, apex.patch, self._align)
+        ends = onset.moment.frame, apex.moment.frame
+        moved = self._moved.get(ends)
+        if moved is None:  # several patterns that tell of one movement end in the same frame
+            moved = self._moved[ends] = displacement(onset.patch, apex.patch, self._align)
         return moved, judge(finished, moved, self._gates)
 
     def _merit(self, finished: Finished) -> float:
@@ -166,6 +175,7 @@ class FaceAnalyzer:
         apex = finished.sample_at(finished.interval.apex)
         known = self._judged.pop(finished.candidate) if finished.candidate in self._judged else None
         moved, verdict = known or self._judge(finished)
+        self._moved.clear()
         again = self._reported is not None and same_movement(finished, self._reported)
         if finished.overshadowed or again:
             verdict = overshadowed(verdict)

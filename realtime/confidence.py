@@ -34,8 +34,8 @@ _TWIN = tuple(
 FEATURES: tuple[str, ...] = (
     "size", "size_squared", "size_over_usual", "second_over_usual", "balance", "unrest_before", "unrest_after",
     "rise_s", "rise_s_squared", "fall_s", "fall_s_squared", "restlessness", "pattern", "pattern_of_brows", "twin",
-    "eyes_closing", "brow_while_eyes_close", "rigid_error", "besides_pattern", "pattern_over_usual",
-    "unusual_along_pattern", "unusual_pattern", "unusual_besides_pattern",
+    "eyes_closing", "brow_while_eyes_close", "besides_pattern", "pattern_over_usual", "unusual_along_pattern",
+    "unusual_pattern", "unusual_besides_pattern",
 )  # fmt: skip
 """What the model looks at, in its order."""
 
@@ -94,7 +94,7 @@ def features_of(finished: Finished, evidence: Mapping[str, float], patterns: Flo
         rise_s, rise_s**2, fall_s, fall_s**2,
         float(np.log(shape.spread.mean() + 0.05)),
         match, match * brow, _twin_match(shape.moves, region),
-        closing, closing * brow, math.log(evidence["rigid_error_percent_iod"] + 0.05),
+        closing, closing * brow,
         _besides(shape.moves, patterns), _match_over_usual(shape, patterns), *_unusual(shape, patterns),
     ])  # fmt: skip
 

@@ -30,9 +30,9 @@ LEFT_TO_CONFIDENCE = frozenset({"too_weak", "too_strong", "blink", "head_motion"
 class GateSpec:
     """Limits of what may be called a micro-expression."""
 
-    min_confidence: float = 0.65
+    min_confidence: float = 0.75
     """Probability from which a movement is reported: the operating point. Higher misses more and errs less. On people
-    left out of the fit, this one gives about one false event a minute of talking faces (docs/spotting.md)."""
+    left out of the fit, this one gives at most one false event a minute of talking faces (docs/spotting.md)."""
 
     max_onset_phase_s: float = 0.30
     """Onset to apex. 0.27 s tells micro from macro across data sets; one frame at 30 fps on top."""

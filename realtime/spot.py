@@ -6,9 +6,9 @@ motion taken out (:mod:`tsfmicro.realtime.trajectory`). Three things are read of
 * *score*: how far each region moved within 0.17 s, as a robust z-score over the past seconds. It tells early that
   something moves; what it is, only the apex tells;
 * *prominence*: how far a region stood out, 0.1 s ago, over the straight line between where it was before and where it
-  is now: a matched filter for "there and back". What drifts, a head that turns or a slow expression, has none. A
-  region that stood out more than its own recent past allows, and moved no further since, has an apex there;
-* *course*: the way of that region along the direction it took. Onset and offset are the feet of its two flanks.
+  is now: a matched filter for "there and back". What drifts, a head that turns or a slow expression, has none. What
+  stood out more than the face's own recent past allows, and moved no further since, has an apex there;
+* *course*: the way of what stood out. Onset and offset are the feet of its two flanks.
 
 ::
 
@@ -16,7 +16,8 @@ motion taken out (:mod:`tsfmicro.realtime.trajectory`). Three things are read of
     |------|--------|------|------------|--------|
                      <0.1 s>
 
-Brows, the middle of the face and the mouth are watched apart: a mouth that talks must not hide a brow.
+What is watched are known combinations of action units, each by weights of all regions in which the usual movement of
+the face cancels (:mod:`tsfmicro.realtime.pattern_filter`): a mouth that talks must not hide an expression.
 """
 
 from __future__ import annotations
@@ -35,16 +36,14 @@ from tsfmicro.motion import REGIONS
 from tsfmicro.realtime.baseline import RobustBaseline
 from tsfmicro.realtime.course import Course, measure_course, smoothed
 from tsfmicro.realtime.past import Past
+from tsfmicro.realtime.pattern_filter import PatternFilter
 from tsfmicro.realtime.prominence import places_at, prominences
+from tsfmicro.realtime.proposals import PartsOfTheFace, Proposal, Proposer
 from tsfmicro.realtime.samples import FaceSample
 from tsfmicro.realtime.shape import Shape, UsualMoves, unrest
 from tsfmicro.realtime.trajectory import RegionTrajectory
 from tsfmicro.values import Float64Array, Interval, Moment
 
-_BROWS = tuple(i for i, name in enumerate(REGIONS) if name.endswith("brow"))
-_MIDDLE = tuple(i for i, name in enumerate(REGIONS) if name.endswith(("nose", "cheek")))
-_MOUTH = tuple(i for i in range(len(REGIONS)) if i not in (*_BROWS, *_MIDDLE))
-_GROUPS = (_BROWS, _MIDDLE, _MOUTH)
 _ROSE, _FELL = 0.5, 0.1
 """Share of its prominence by which an apex rose, and of its rise by which it must have fallen when it is confirmed."""
 
@@ -62,7 +61,7 @@ class SpotSpec:
     calibration_s: float = 1.0
     """A new face is only watched for this long before anything is said of it."""
     threshold: float = 1.5
-    """Robust z-score of a region's prominence that makes a candidate."""
+    """How far, in what is usual, a pattern's or a region's prominence must stand out to make a candidate."""
     start_score: float = 3.0
     """Robust z-score of a region's movement within ``lag_s`` that is told at once."""
     noise_floor_percent_iod: float = 0.15
@@ -74,7 +73,7 @@ class SpotSpec:
     max_fall_s: float = 0.50
     """A movement that has not returned so long after its apex is given up."""
     apart_s: float = 0.12
-    """Two apexes of one part of the face that are nearer are one."""
+    """Two apexes of one pattern, or of one part of the face, that are nearer are one."""
 
     def __post_init__(self) -> None:
         if min(astuple(self)) <= 0 or self.max_fall_s < self.apex_confirm_s:
@@ -150,11 +149,7 @@ class _Alert:
 @dataclass(slots=True, eq=False)
 class _Candidate:
     number: int
-    region: int
-    group: int
-    score: float
-    direction: Float64Array
-    """(2,) unit vector."""
+    proposal: Proposal
     apex_s: float
     done: Finished | None = None
     """Set once it has settled, while another part of the face may still make the same movement."""
@@ -170,10 +165,16 @@ class FaceSpotter:
     Args:
         candidates: how many of its movements were numbered before.
         merit: of movements that overlap, the one for which this is highest overshadows the others.
+        patterns: (P, R, 2) how regions move together in expressions; without, parts of the face are watched apart.
     """
 
     def __init__(
-        self, spec: SpotSpec, align: AlignSpec, candidates: int = 0, merit: Merit = operator.attrgetter("score")
+        self,
+        spec: SpotSpec,
+        align: AlignSpec,
+        candidates: int = 0,
+        merit: Merit = operator.attrgetter("score"),
+        patterns: Float64Array | None = None,
     ) -> None:
         self._spec = spec
         self._merit = merit
@@ -189,7 +190,10 @@ class FaceSpotter:
         self._armed = False
         """True once the last movement that was told of is over."""
         self.candidates = candidates
-        self._last_apex_s = [-np.inf] * len(_GROUPS)
+        self._proposer: Proposer = (
+            PartsOfTheFace(spec.threshold) if patterns is None else PatternFilter(patterns, spec.threshold)
+        )
+        self._last_apex_s = [-np.inf] * self._proposer.streams
         self._looked_s = -np.inf
         """Time of the last sample that was held for an apex."""
         self._known_s = np.inf
@@ -309,45 +313,39 @@ class FaceSpotter:
             scores = self._usual.scores(size, self._spec.noise_floor_percent_iod)
             self._usual.add(self._looked_s, size)
             self._usual_moves.add(self._looked_s, stood_out)
-            if self._looked_s >= self._known_s:
-                for group in range(len(_GROUPS)):
-                    signals += self._maybe_start(group, times_s, places, index, stood_out, scores)
+            for proposal in self._proposer.propose(self._looked_s, stood_out, scores):
+                if self._looked_s >= self._known_s:
+                    signals += self._maybe_start(proposal, times_s, places, index)
         return signals
 
-    def _maybe_start(
-        self,
-        group: int,
-        times_s: Float64Array,
-        places: Float64Array,
-        index: int,
-        stood_out: Float64Array,
-        scores: Float64Array,
-    ) -> list[Signal]:
-        """A candidate, if the strongest region of a part of the face has its apex here."""
+    def _maybe_start(self, proposal: Proposal, times_s: Float64Array, places: Float64Array, index: int) -> list[Signal]:
+        """A candidate, if what stands out here moved no further since."""
         apex_s = float(times_s[index])
-        region = max(_GROUPS[group], key=lambda r: float(scores[r]))
-        if scores[region] < self._spec.threshold or apex_s - self._last_apex_s[group] < self._spec.apart_s:
+        if apex_s - self._last_apex_s[proposal.stream] < self._spec.apart_s:
             return []
-        direction = stood_out[region] / np.hypot(*stood_out[region])
         near = np.abs(times_s - apex_s) <= self._spec.apex_confirm_s + 1e-6
-        trace = places[:, region] @ direction
+        trace = _trace(places, proposal)
         if trace[index] < trace[near].max() - 1e-12:
             return []
         alert = self._alert
         number = self.candidates + 1 if alert is None else alert.number
-        candidate = _Candidate(number, region, group, float(scores[region]), direction, apex_s)
+        candidate = _Candidate(number, proposal, apex_s)
         course = self._course(candidate, times_s, places)[0]
         # The feet of a movement stand out too, the other way: there nothing rose before, or nothing falls after.
-        if course.rise < _ROSE * np.hypot(*stood_out[region]) or course.fall < _FELL * course.rise:
+        if course.rise < _ROSE * proposal.size or course.fall < _FELL * course.rise:
             return []
-        self._last_apex_s[group] = apex_s
+        self._last_apex_s[proposal.stream] = apex_s
         self.candidates = max(self.candidates, number)
         self._open.append(candidate)
         onset = self._sample_near(min(course.onset_s, apex_s)).moment
         now = self._samples[-1].moment
         confirmed = ApexConfirmed(number, onset, self._samples[index].moment, now)
         self._alert = None
-        return [Started(number, now, candidate.score, REGIONS[region]), confirmed] if alert is None else [confirmed]
+        return (
+            [Started(number, now, proposal.score, REGIONS[proposal.region]), confirmed]
+            if alert is None
+            else [confirmed]
+        )
 
     def _course(
         self, candidate: _Candidate, times_s: Float64Array, places: Float64Array
@@ -355,7 +353,7 @@ class FaceSpotter:
         """Course of a candidate so far, and the times and the trace it was read off."""
         start = int(np.searchsorted(times_s, candidate.apex_s - self._spec.max_rise_s - 1e-9))
         end = int(np.searchsorted(times_s, candidate.apex_s + self._spec.max_fall_s + 1e-9))
-        part_s, trace = times_s[start:end], places[start:end, candidate.region] @ candidate.direction
+        part_s, trace = times_s[start:end], _trace(places[start:end], candidate.proposal)
         return measure_course(part_s, trace, int(np.searchsorted(part_s, candidate.apex_s - 1e-9))), part_s, trace
 
     def _close(self, times_s: Float64Array, places: Float64Array, *, ended: bool) -> list[Signal]:
@@ -403,9 +401,9 @@ class FaceSpotter:
         return Finished(
             candidate=candidate.number,
             interval=interval,
-            region=REGIONS[candidate.region],
+            region=REGIONS[candidate.proposal.region],
             magnitude=min(course.rise, course.fall) if course.returned else course.rise,
-            score=candidate.score,
+            score=candidate.proposal.score,
             returned=course.returned,
             samples=tuple(self._samples)[first:],
             traces=np.hypot(since[..., 0], since[..., 1]),
@@ -423,6 +421,12 @@ class FaceSpotter:
 
     def _sample_near(self, t_s: float) -> FaceSample:
         return min(self._samples, key=lambda sample: abs(sample.moment.t_s - t_s))
+
+
+def _trace(places: Float64Array, proposal: Proposal) -> Float64Array:
+    """(N,) course of what was proposed, percent of the inter-ocular distance."""
+    trace: Float64Array = places.reshape(len(places), -1) @ proposal.weights.ravel()
+    return trace
 
 
 def _is_better(rival: _Candidate, candidate: _Candidate, finished: Finished) -> bool:

@@ -87,11 +87,23 @@ def confidence(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write its calibration to FILE.")] = None,
 ) -> None:
     """Fit the confidence of spotted movements on the train side, checked on people left out."""
-    from tsfmicro.benchmarks.spotting.fitting import calibration_of, fit_scorer, labels_of, left_out, record_of
+    from tsfmicro.benchmarks.spotting.fitting import (
+        calibration_of,
+        fit_scorer,
+        labels_of,
+        left_out,
+        patterns_without,
+        record_of,
+    )
     from tsfmicro.benchmarks.spotting.movements import movements_in
 
     clips = _recorded(media, recordings)
-    movements = [m for recording in read_recordings(recordings) for m in movements_in(recording, SpotSpec())]
+    known = patterns_without(read_recordings(recordings), SpotSpec())
+    movements = [
+        movement
+        for recording in read_recordings(recordings)
+        for movement in movements_in(recording, SpotSpec(), known[recording.take.clip.person])
+    ]
     admitted, confidences = left_out(movements)
     row = calibration_of(labels_of(admitted), confidences).to_dict()
     about = {"command": "tsf-bench confidence", "people": sorted({clip.person for clip in clips}), "left_out": row}

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tsfmicro.benchmarks.spotting.clips import Kind
-from tsfmicro.benchmarks.spotting.movements import Movement
+from tsfmicro.benchmarks.spotting.movements import Movement, movements_in
+from tsfmicro.benchmarks.spotting.recordings import Recording
 from tsfmicro.benchmarks.spotting.takes import Take
 from tsfmicro.errors import UsageError
 from tsfmicro.motion import REGIONS
 from tsfmicro.realtime.confidence import FEATURES, Scorer, features_of
-from tsfmicro.realtime.spot import same_movement
+from tsfmicro.realtime.spot import SpotSpec, same_movement
 from tsfmicro.values import Float64Array
 
 _RIDGE = 5.0
@@ -59,9 +60,11 @@ def fit_scorer(movements: Sequence[Movement], without: Set[str] = frozenset()) -
     if not 0 < labels.sum() < len(labels):
         raise UsageError("there are no true and false movements to tell apart; use more clips")
     features = np.stack([features_of(m.finished, m.evidence, patterns) for m in admitted])
-    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
+    shares = shares_of(admitted)
+    mean = np.average(features, axis=0, weights=shares)
+    scale = np.sqrt(np.average((features - mean) ** 2, axis=0, weights=shares)) + 1e-6
     known = [name not in without for name in FEATURES]
-    weights = logistic_weights((features - mean) / scale * known, labels)
+    weights = logistic_weights((features - mean) / scale * known, labels, shares)
     return Scorer(patterns, mean, scale, weights[:-1], float(weights[-1]))
 
 
@@ -77,15 +80,52 @@ def expression_patterns(movements: Sequence[Movement]) -> Float64Array:
     return np.array([mean / np.linalg.norm(mean) for mean in means]).reshape(-1, len(REGIONS), 2)
 
 
-def logistic_weights(features: Float64Array, labels: Float64Array, ridge: float = _RIDGE) -> Float64Array:
-    """(F + 1,) weights and bias of the ridge-penalised maximum likelihood, by Newton's method; the bias is free."""
+def patterns_without(recordings: Iterable[Recording], spot: SpotSpec) -> dict[str, Float64Array]:
+    """For every person, the patterns of the others' stills: what that person's movements may be spotted by.
+
+    Movements of stills are told without patterns: there, parts of the face do.
+    """
+    people: set[str] = set()
+    stills: list[Movement] = []
+    for recording in recordings:
+        people.add(recording.take.clip.person)
+        if recording.take.clip.kind is Kind.STILL:
+            stills += movements_in(recording, spot)
+    return {p: expression_patterns([m for m in stills if m.take.clip.person != p]) for p in people}
+
+
+def shares_of(movements: Sequence[Movement]) -> Float64Array:
+    """(N,) by how much each counts: several patterns tell of one movement, which counts once."""
+    by_face: dict[tuple[Take, int], list[int]] = defaultdict(list)
+    for i, movement in enumerate(movements):
+        by_face[movement.take, movement.face].append(i)
+    true = labels_of(movements)
+    shares = np.ones(len(movements))
+    for here in by_face.values():
+        for i in here:
+            one = movements[i].finished
+            shares[i] /= sum(j == i or (true[j] == true[i] and same_movement(one, movements[j].finished)) for j in here)
+    return shares
+
+
+def logistic_weights(
+    features: Float64Array, labels: Float64Array, shares: Float64Array, ridge: float = _RIDGE
+) -> Float64Array:
+    """(F + 1,) weights and bias of the ridge-penalised maximum likelihood, by Newton's method; the bias is free.
+
+    Args:
+        features: (N, F).
+        labels: (N,) of 0 and 1.
+        shares: (N,) by how much each row counts.
+        ridge: penalty on the squared weights.
+    """
     design = np.column_stack([features, np.ones(len(features))])
     penalty = np.diag([ridge] * features.shape[1] + [0.0])
     weights = np.zeros(design.shape[1])
     for _ in range(_STEPS):
         likely = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
-        slope = design.T @ (likely - labels) + penalty @ weights
-        curvature = (design * (likely * (1 - likely))[:, None]).T @ design + penalty
+        slope = design.T @ (shares * (likely - labels)) + penalty @ weights
+        curvature = (design * (shares * likely * (1 - likely))[:, None]).T @ design + penalty
         weights = weights - np.linalg.solve(curvature, slope)
     result: Float64Array = weights
     return result

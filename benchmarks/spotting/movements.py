@@ -15,6 +15,7 @@ from tsfmicro.preprocess import PreprocessSpec
 from tsfmicro.realtime.gates import LEFT_TO_CONFIDENCE, GateSpec, examine
 from tsfmicro.realtime.samples import FaceSample
 from tsfmicro.realtime.spot import FaceSpotter, Finished, SpotSpec
+from tsfmicro.values import Float64Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,11 +37,17 @@ class Movement:
     """Nearest true face."""
 
 
-def movements_in(recording: Recording, spot: SpotSpec) -> Iterator[Movement]:
-    """Run the spotter and the gates' limits over a recorded take; nothing overshadows, which is for the confidence."""
+def movements_in(recording: Recording, spot: SpotSpec, patterns: Float64Array | None = None) -> Iterator[Movement]:
+    """Run the spotter and the gates' limits over a recorded take; nothing overshadows, which is for the confidence.
+
+    Args:
+        recording: of one take.
+        spot: constants.
+        patterns: as of :class:`~tsfmicro.realtime.spot.FaceSpotter`.
+    """
     align, gates = PreprocessSpec().align, GateSpec()
     for samples in recording.faces.values():
-        spotter = FaceSpotter(spot, align)
+        spotter = FaceSpotter(spot, align, patterns=patterns)
         signals = [signal for sample in samples for signal in spotter.push(sample)] + spotter.flush()
         face = _face_of(recording, samples[0])
         for signal in signals:

@@ -17,6 +17,7 @@ from tsfmicro.benchmarks.spotting.fitting import (
     left_out,
     logistic_weights,
     record_of,
+    shares_of,
     told,
 )
 from tsfmicro.benchmarks.spotting.movements import Movement
@@ -58,17 +59,33 @@ def test_logistic_weights_are_where_the_slope_of_the_likelihood_is_zero() -> Non
     rng = np.random.default_rng(0)
     features = rng.normal(size=(200, 3))
     labels = (features @ [2.0, -1.0, 0.0] + rng.logistic(size=200) > 0.3).astype(np.float64)
-    weights = logistic_weights(features, labels, ridge=0.5)
+    shares = rng.uniform(0.2, 1, 200)
+    weights = logistic_weights(features, labels, shares, ridge=0.5)
     design = np.column_stack([features, np.ones(200)])
-    slope = design.T @ (1 / (1 + np.exp(-design @ weights)) - labels) + 0.5 * np.append(weights[:3], 0)
+    slope = design.T @ (shares * (1 / (1 + np.exp(-design @ weights)) - labels)) + 0.5 * np.append(weights[:3], 0)
     np.testing.assert_allclose(slope, 0, atol=1e-8)
     assert weights[0] > 1 > 0 > weights[1]
+
+
+def test_a_row_that_counts_half_twice_is_one_row() -> None:
+    rng = np.random.default_rng(5)
+    features, labels = rng.normal(size=(60, 2)), (rng.random(60) < 0.5).astype(np.float64)
+    once = logistic_weights(features, labels, np.ones(60))
+    twice = logistic_weights(np.repeat(features, 2, axis=0), np.repeat(labels, 2), np.full(120, 0.5))
+    np.testing.assert_allclose(twice, once)
+
+
+def test_what_several_patterns_tell_of_counts_once() -> None:
+    rng = np.random.default_rng(2)
+    one, other = movement(rng, true=True), movement(rng, true=False)
+    elsewhere = replace(one, take=replace(one.take, number=1))
+    np.testing.assert_allclose(shares_of([one, one, other, elsewhere, replace(one, face=1)]), [0.5, 0.5, 1, 1, 1])
 
 
 def test_a_stronger_ridge_shrinks_the_weights_and_leaves_the_bias_free() -> None:
     features = np.zeros((100, 2))
     labels = np.array([1.0] * 80 + [0.0] * 20)
-    weights = logistic_weights(features, labels, ridge=1e6)
+    weights = logistic_weights(features, labels, np.ones(100), ridge=1e6)
     np.testing.assert_allclose(weights[:2], 0)
     assert weights[2] == pytest.approx(np.log(4))
 

@@ -14,6 +14,7 @@ from tests.benchmarks.test_spotting_fitting import some
 from tests.factories import make_samples
 from tsfmicro.benchmarks.spotting import movements, trials
 from tsfmicro.benchmarks.spotting.clips import Clip, Kind, Side
+from tsfmicro.benchmarks.spotting.fitting import patterns_without
 from tsfmicro.benchmarks.spotting.inject import Acted
 from tsfmicro.benchmarks.spotting.movements import Movement, movements_in
 from tsfmicro.benchmarks.spotting.recordings import Recording, read_recordings
@@ -24,6 +25,7 @@ from tsfmicro.motion import REGIONS, Displacement, FacePatch
 from tsfmicro.realtime import trajectory
 from tsfmicro.realtime.spot import SpotSpec
 from tsfmicro.synthetic.timecourse import TimeCourse, TrueEvent
+from tsfmicro.values import Float64Array
 
 COURSE = TimeCourse(2.0, 2.15, 2.40)
 
@@ -62,6 +64,19 @@ def test_another_persons_event_is_not_it() -> None:
     assert (movement.event, movement.units) == (None, ())
 
 
+@pytest.mark.usefixtures("brow_rises")
+def test_movements_can_be_spotted_by_the_patterns_of_other_people() -> None:
+    known = patterns_without([recording("a"), recording("b")], SpotSpec())
+    assert sorted(known) == ["a", "b"]
+    brows = np.zeros((len(REGIONS), 2))
+    brows[:2, 1] = -np.sqrt(0.5)
+    np.testing.assert_allclose(known["a"], [brows], atol=1e-6)
+    assert patterns_without([recording("a")], SpotSpec())["a"].shape == (0, len(REGIONS), 2)
+    (movement,) = movements_in(recording("a"), SpotSpec(), known["a"])
+    assert (movement.event, movement.admitted) == (0, True)
+    assert not any(m.admitted for m in movements_in(recording("a"), SpotSpec(), -known["a"]))
+
+
 def test_recordings_come_back_and_none_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no recordings"):
         list(read_recordings(tmp_path))
@@ -74,14 +89,20 @@ def test_recordings_come_back_and_none_is_one_sentence(tmp_path: Path) -> None:
 def test_every_variant_is_scored_on_every_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = {person: some(person=person) for person in ("a", "b", "c")}
 
-    def given(taken: Recording, spot: SpotSpec) -> list[Movement]:
+    asked: list[bool] = []
+
+    def given(taken: Recording, spot: SpotSpec, patterns: Float64Array | None = None) -> list[Movement]:
+        asked.append(patterns is not None)
         return [replace(m, take=taken.take) for m in found[taken.take.clip.person]]
 
     monkeypatch.setattr(trials, "movements_in", given)
     for person in found:
         (tmp_path / f"{person}.pkl").write_bytes(pickle.dumps(recording(person)))
-    *rows, stages = run_trials(tmp_path)
-    assert stages["stages"] == {"told": 3}
+    everything = run_trials(tmp_path)
+    assert asked == [True, False] * 3
+    stages = [row for row in everything if "stages" in row]
+    assert [(row["variant"], row["stages"]) for row in stages] == [(name, {"told": 3}) for name in list(VARIANTS)[:2]]
+    rows = [row for row in everything if "stages" not in row]
     assert [row["variant"] for row in rows] == list(VARIANTS)
     for row in rows:
         assert (row["kind"], row["condition"], row["hidden"]) == ("still", "3%", 3)
@@ -112,7 +133,7 @@ def test_the_stage_that_loses_an_event_is_told(changes: dict[str, Any], reported
 
 def test_untouched_footage_counts_however_it_is_played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     movements_of = {person: some(person=person) for person in ("a", "b", "c")}
-    monkeypatch.setattr(trials, "movements_in", lambda taken, _: movements_of.get(taken.take.clip.name, []))
+    monkeypatch.setattr(trials, "movements_in", lambda taken, *_: movements_of.get(taken.take.clip.name, []))
     for person in ("a", "b", "c"):
         (tmp_path / f"{person}.pkl").write_bytes(pickle.dumps(recording(person)))
     for condition in (Condition(0.0), Condition(0.0, noise_sigma=4.0)):

@@ -15,6 +15,7 @@ from tsfmicro.motion import MOTION_POINTS, REGIONS, Displacement, FacePatch
 from tsfmicro.preprocess import Preprocessor, PreprocessSpec
 from tsfmicro.realtime import analyzer as module
 from tsfmicro.realtime.analyzer import FaceAnalyzer, Finding, Unnamed, event_crops
+from tsfmicro.realtime.confidence import shipped_scorer
 from tsfmicro.realtime.events import MeApex, MeEnd, MeRejected, MeStart
 from tsfmicro.realtime.gates import GateSpec
 from tsfmicro.realtime.look import Look
@@ -33,8 +34,14 @@ class ScriptedSpotter:
     score, active, calibrated = 4.5, True, True
 
     def __init__(
-        self, spec: SpotSpec, align: AlignSpec, candidates: int = 0, merit: Callable[[Finished], float] | None = None
+        self,
+        spec: SpotSpec,
+        align: AlignSpec,
+        candidates: int = 0,
+        merit: Callable[[Finished], float] | None = None,
+        patterns: Float64Array | None = None,
     ) -> None:
+        assert patterns is shipped_scorer().patterns
         self.merit = merit
         self.candidates = candidates + len(self.said)
 
@@ -127,6 +134,20 @@ def test_what_another_movement_tells_better_says_so_and_is_measured_once(
     assert len(measured) == 1
     analyzer.push(make_sample(1, 0.1))
     assert len(measured) == 2
+
+
+def test_movements_of_one_onset_and_apex_are_measured_once(monkeypatch: pytest.MonkeyPatch, measured: Measured) -> None:
+    first = make_finished(SAMPLES)
+    again = replace(first, candidate=2)
+    monkeypatch.setattr(ScriptedSpotter, "said", (first, again))
+    analyzer = FaceAnalyzer("clip", 12, AlignSpec(), SpotSpec(), GateSpec(), None)
+    spotter = analyzer._spotter
+    assert isinstance(spotter, ScriptedSpotter) and spotter.merit is not None
+    spotter.merit(first)
+    spotter.merit(again)
+    assert len(measured) == 1
+    analyzer.push(make_sample(0, 0.0))
+    assert len(measured) == 1
 
 
 def test_a_movement_is_not_reported_twice(monkeypatch: pytest.MonkeyPatch, measured: Measured) -> None:

@@ -357,3 +357,27 @@ def test_a_spotter_forgets_what_it_no_longer_needs(monkeypatch: pytest.MonkeyPat
 def test_a_spec_that_cannot_spot_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ContractError, match="cannot spot"):
         replace(SPEC, **wrong)
+
+
+def test_a_face_that_talks_does_not_hide_a_known_expression(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chin goes up and down and takes a brow along; that brow's own movement is far smaller."""
+
+    def chin(t_s: float) -> float:
+        return 12.0 * float(np.sin(2 * np.pi * 2.7 * t_s) * np.sin(2 * np.pi * 0.31 * t_s + 1))
+
+    hidden = movement((6.00, 6.15, 6.35), amplitude=2.0)
+    play(monkeypatch, lambda t_s: hidden(t_s) + 0.3 * chin(t_s), chin=chin)
+    raised = np.zeros((1, len(REGIONS), 2))
+    raised[0, BROW, 1] = -1.0
+
+    def found(spotter: FaceSpotter) -> list[Finished]:
+        ends = [s for _, s in push_all(spotter, 60.0, 8.0) if isinstance(s, Finished) and s.shape is not None]
+        return [s for s in ends if abs(s.interval.apex.t_s - 6.15) < 0.03 and s.interval.duration_s < 0.45]
+
+    known = FaceSpotter(SPEC, ALIGN, patterns=raised)
+    told = found(known)
+    assert [s.region for s in told] == ["right_brow"]
+    assert told[0].magnitude == pytest.approx(2.0, abs=0.5)
+    assert told[0].interval.onset.t_s == pytest.approx(6.0, abs=0.05)
+    assert told[0].interval.offset.t_s == pytest.approx(6.35, abs=0.05)
+    assert found(FaceSpotter(SPEC, ALIGN)) == []
