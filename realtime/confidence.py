@@ -17,6 +17,7 @@ import numpy as np
 
 from tsfmicro.errors import ContractError
 from tsfmicro.motion import REGIONS
+from tsfmicro.realtime.linear import solve_positive
 from tsfmicro.realtime.shape import Shape
 from tsfmicro.realtime.spot import Finished
 from tsfmicro.values import Float64Array
@@ -142,7 +143,7 @@ def _unusual(shape: Shape, patterns: Float64Array) -> tuple[float, float, float]
         return 0.0, 0.0, 0.0
     usual = shape.together + _NOISE_PERCENT_IOD**2 * np.eye(len(shape.together))
     moves, known = shape.moves.ravel(), patterns.reshape(len(patterns), -1)
-    weighed = np.linalg.solve(usual, np.column_stack([moves, known.T]))
+    weighed = solve_positive(usual, np.column_stack([moves, known.T]))
     length = float(moves @ weighed[:, 0])
     best = max(float((known @ weighed[:, 0] / np.sqrt((known * weighed[:, 1:].T).sum(axis=1))).max()), 0.0)
     return (

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from tsfmicro.motion import REGIONS
+from tsfmicro.realtime.linear import solve_positive
 from tsfmicro.realtime.past import Past
 from tsfmicro.realtime.proposals import Proposal
 from tsfmicro.values import Float64Array
@@ -85,7 +86,7 @@ class PatternFilter:
         if len(usual) < _MIN_SAMPLES:
             return
         together = usual.T @ usual / len(usual) + _NOISE_PERCENT_IOD**2 * np.eye(usual.shape[1])
-        self._whitening = np.linalg.inv(together)
+        self._whitening = solve_positive(together, np.eye(len(together)))
         weighed = self._patterns @ self._whitening
         gains = (weighed * self._patterns).sum(axis=1)
         self._weights = weighed * (self._largest / gains)[:, None]
