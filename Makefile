@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 	if $$p -c '$(FITS)' >/dev/null 2>&1; then command -v $$p; break; fi; done)
 PIP := .venv/bin/python -m pip install -qq -c constraints.txt
 DEMO := runs/demo
-# Processes that run tests; a file stays in one of them.
+# Processes that run tests, a thread each; a file stays in one of them.
 WORKERS ?= 2
 
 demo: .venv/.runtime  ## recognise the synthetic clip; leaves runs/demo/ with video, events and timeline
@@ -28,7 +28,7 @@ check: .venv/.dev  ## format, lint, types, import rules, tests
 	@echo '[2/5] ruff check'; .venv/bin/ruff check --quiet .
 	@echo '[3/5] mypy (strict; the first run takes a minute or two)'; .venv/bin/mypy
 	@echo '[4/5] import rules'; .venv/bin/lint-imports
-	@echo '[5/5] pytest'; .venv/bin/pytest -n $(WORKERS) --dist loadfile
+	@echo '[5/5] pytest'; OMP_NUM_THREADS=1 .venv/bin/pytest -n $(WORKERS) --dist loadfile
 
 .venv/bin/python:
 	@"$(PYTHON)" -c '$(FITS)' 2>/dev/null || { \
