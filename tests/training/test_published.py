@@ -55,8 +55,8 @@ def test_a_name_cannot_break_the_page() -> None:
     scores = {"mean": 0.5, "sd": None, "ci95": None, "per_seed": [0.5]}
     found = {
         "dataset": "casme2", "protocol": "casme2_5c_tsf", "mode": "honest", "stamp": None, "samples": 1, "folds": 1,
-        "audit_digest": "a", "faces": "dataset", "preprocess_digest": "b", "pretraining": None, "seeds": [0], "failed_folds": [],
-        "audit": None, "parts": None, "acc": scores, "uf1": scores, "uar": scores,
+        "audit_digest": "a", "faces": "dataset", "preprocess_digest": "b", "pretraining": None, "seeds": [0],
+        "failed_folds": [], "audit": None, "parts": None, "acc": scores, "uf1": scores, "uar": scores,
         "controls": {"shuffled": None, "majority": {"acc": 0.2, "uf1": 0.1, "uar": 0.2}},
         "spec": LosoSpec(size="small", epochs=1).to_dict(),
         "per_subject": {"<script>alert(1)</script>": {"clips": 1, "right": [1]}},
