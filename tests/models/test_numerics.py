@@ -12,10 +12,12 @@ pytest.importorskip("torch")
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from tsfmicro.benchmarks.naive import NaiveTSFmicro
 from tsfmicro.bundle import Bundle, default_bundle_path, read_bundle
 from tsfmicro.export.parity import probe_pairs
+from tsfmicro.models import retention, spatial
 from tsfmicro.models.config import ModelConfig, family
 from tsfmicro.models.fused import FusedRecognizer
 from tsfmicro.models.geometry import AxialGeometry, FullGeometry, Precomputed, StageGeometry
@@ -143,6 +145,33 @@ def test_gradients_survive_bfloat16(bundle: Bundle) -> None:
         rounded = gradients(fused.network, difference, onset)
     assert all(bool(g.isfinite().all()) for g in rounded.values())
     assert cosine(exact, rounded) > 0.99
+
+
+@pytest.mark.parametrize("kind", ["moved", "noise"])
+def test_scores_decay_and_softmax_in_float32_would_bring_gradients_no_nearer(
+    bundle: Bundle, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What bfloat16 loses on differences near zero (.04 and .09 of the gradient) is lost elsewhere."""
+
+    def in_float32(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+        with torch.autocast("cpu", enabled=False):
+            wide = None if bias is None else bias.float()
+            return scaled_dot_product_attention(query.float(), key.float(), value.float(), attn_mask=wide)
+
+    fused = trained(bundle)
+    fused.train()
+    difference, onset = fused.prepare(*(crop[:2] for crop in near_zero(kind)))
+    exact = gradients(fused.network, difference, onset)
+
+    def lost() -> float:
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = gradients(fused.network, difference, onset)
+        return sum(float((rounded[name] - exact[name]).square().sum()) for name in exact) ** 0.5
+
+    ours = lost()
+    for module in (retention, spatial):
+        monkeypatch.setattr(module, "attention", in_float32)
+    assert ours < 1.1 * lost()
 
 
 @pytest.mark.parametrize("biased", [False, True])
