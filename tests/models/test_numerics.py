@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -166,7 +167,7 @@ def test_scores_decay_and_softmax_in_float32_would_bring_gradients_no_nearer(
     def lost() -> float:
         with torch.autocast("cpu", torch.bfloat16):
             rounded = gradients(fused.network, difference, onset)
-        return sum(float((rounded[name] - exact[name]).square().sum()) for name in exact) ** 0.5
+        return math.sqrt(sum(float((rounded[name] - exact[name]).square().sum()) for name in exact))
 
     ours = lost()
     for module in (retention, spatial):
