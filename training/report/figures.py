@@ -54,11 +54,14 @@ def curves_figure(folds: Sequence[FoldResult]) -> bytes:
 
 
 def _spread(axes: Axes, lines: Sequence[Sequence[float]], label: str, colour: str = "tab:blue") -> None:
-    for values in lines:
-        axes.plot(range(1, len(values) + 1), values, color=colour, alpha=0.35, linewidth=0.8)
     longest = max(len(values) for values in lines)
+    marker = "o" if longest == 1 else None  # one epoch is no line
+    for values in lines:
+        axes.plot(range(1, len(values) + 1), values, color=colour, alpha=0.35, linewidth=0.8, marker=marker)
     mean = [np.mean([values[i] for values in lines if len(values) > i]) for i in range(longest)]
-    axes.plot(range(1, longest + 1), mean, color=colour, linewidth=2, label=label)
+    axes.plot(range(1, longest + 1), mean, color=colour, linewidth=2, label=label, marker=marker)
+    if longest == 1:
+        axes.set_xlim(0, 2)
 
 
 def tsne_figure(points: AnyArray, labels: Sequence[str], classes: Sequence[str], title: str) -> bytes:

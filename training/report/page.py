@@ -73,6 +73,7 @@ def _about(result: dict[str, Any]) -> str:
     chosen = "fixed in advance" if spec["select"] == "fixed" else "chosen by people inside the training set"
     if result["stamp"]:
         chosen = "chosen on the person who is tested"
+    epochs = "1 epoch" if spec["epochs"] == 1 else f"{spec['epochs']} epochs"
     lines = [
         ("data", f"{DATASETS[result['dataset']].title}: {result['samples']} clips, {result['folds']} people, audit "
                  f"{result['audit_digest'][:16]}"),
@@ -80,11 +81,10 @@ def _about(result: dict[str, Any]) -> str:
         ("crops", f"{result['faces']}, preprocessing {result['preprocess_digest'][:16]}"),
         ("learned from", _learned_from(result)),
         ("network", _network(spec)),
-        ("training", f"{spec['epochs']} epochs, {chosen}; batch {spec['batch']}, AdamW {spec['learning_rate']:g}, "
+        ("training", f"{epochs}, {chosen}; batch {spec['batch']}, AdamW {spec['learning_rate']:g}, "
                      f"weight decay {spec['weight_decay']:g}, {spec['precision']}, {spec.get('step', 'eager')} steps; "
                      f"seeds {result['seeds']}"),
-        ("key frames", f"{spec['key_frames']} in training, within {result.get('key_frame_range', 0.0):g} of the way "
-                       "from onset to apex; as annotated in the test"),
+        ("key frames", _key_frames(spec, result.get("key_frame_range", 0.0))),
         ("initial weights", weights),
     ]  # fmt: skip
     notes = []
@@ -94,6 +94,12 @@ def _about(result: dict[str, Any]) -> str:
         notes += ["this copy of the data differs from the published counts", *result["audit"]["explanation"]]
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return _table((), lines) + (f'<ul class="note">{listed}</ul>' if notes else "")
+
+
+def _key_frames(spec: dict[str, Any], reach: float) -> str:
+    if not reach:
+        return "as annotated: the crops of this run have no neighbours"
+    return f"{spec['key_frames']} in training, within {reach:g} of the way from onset to apex; as annotated in the test"
 
 
 def _network(spec: dict[str, Any]) -> str:
