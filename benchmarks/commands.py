@@ -199,7 +199,7 @@ def recognisers(
     epilog="Example:\n\n    tsf-bench naming a.mp4 b.mp4 --model casme2.tsf --model casme2-fdp.tsf --json results.json"
 )
 def naming(
-    clips: Annotated[list[Path], typer.Argument(metavar="CLIP...", help="Videos.")],
+    clips: Annotated[list[str], typer.Argument(metavar="CLIP...", help="Videos, or demo:")],
     model: Annotated[list[Path] | None, typer.Option(help="Bundle; repeatable, by default the demonstration one.")] = (
         None
     ),
@@ -209,13 +209,14 @@ def naming(
 ) -> None:
     """Run clips through the live path with each recogniser and with their mean: what they say, and how often alike."""
     objectives = [parse_objective(text) for text in slo or []]
-    missing = [clip for clip in clips if not clip.is_file()]
+    files = [Path(clip) for clip in clips if clip != DEMO_NAME]
+    missing = [file for file in files if not file.is_file()]
     if missing:
         raise SourceError(f"{missing[0]} is no file; expected a video file")
     bundles = [read_bundle(path) for path in model or [default_bundle_path()]]
     rows = run_naming(clips, bundles, slide)
     inputs = {
-        "clips_sha256": {clip.name: digest_of(clip) for clip in clips},
+        "clips_sha256": {file.name: digest_of(file) for file in files},
         "bundles": {
             bundle.manifest.name: {
                 "digest": bundle.digest,

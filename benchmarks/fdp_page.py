@@ -55,6 +55,9 @@ def _row(row: dict[str, Any]) -> str:
 def _named(result: dict[str, Any]) -> list[str]:
     rows = [row for row in result["rows"] if "recogniser" in row]
     pairs = [row for row in result["rows"] if "recognisers" in row and row["events_of_both"]]
+    agreed = "; ".join(
+        f"{row['clip']}, {row['recognisers']}: {row['same_most_likely']} of {row['events_of_both']}" for row in pairs
+    )
     return [
         "| clip | recogniser | micro-expressions | given a label | most likely | windows | given a label |",
         "|---|---|---|---|---|---|---|",
@@ -66,12 +69,8 @@ def _named(result: dict[str, Any]) -> list[str]:
         ),
         "",
         f"Windows every {result['settings']['slide_s']:g} s (`--slide`). The same most likely class: "
-        + "; ".join(
-            f"{row['clip']}, {row['recognisers']}: {row['same_most_likely']} of {row['events_of_both']}"
-            for row in pairs
-        )
-        + ". Nobody knows what these people felt: this shows that the path runs, not how right it is "
-        "(`benchmarks/results/naming.json`).",
+        f"{agreed or 'no event to compare'}. Nobody knows what filmed people felt: this shows that the path runs, "
+        "not how right it is (`benchmarks/results/naming.json`).",
     ]
 
 

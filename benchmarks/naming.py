@@ -36,11 +36,11 @@ class _Kept:
         """Nothing is held open."""
 
 
-def run_naming(clips: Sequence[Path], bundles: Sequence[Bundle], slide_s: float) -> list[dict[str, Any]]:
+def run_naming(clips: Sequence[str], bundles: Sequence[Bundle], slide_s: float) -> list[dict[str, Any]]:
     """A row for each clip and recogniser, and one for each clip and two of them: how often they say the same.
 
     Args:
-        clips: recordings.
+        clips: recordings, or ``demo:``.
         bundles: of one protocol, at least one; more than one are also averaged.
         slide_s: stride of the windows that are named without the spotter, by recognisers that take windows.
 
@@ -52,10 +52,10 @@ def run_naming(clips: Sequence[Path], bundles: Sequence[Bundle], slide_s: float)
     rows: list[dict[str, Any]] = []
     for clip in clips:
         found = {name: _run(clip, chosen, slide_s) for name, chosen in _choices(bundles).items()}
-        rows += [{"clip": clip.name, "recogniser": name, **_row(*one)} for name, one in found.items()]
+        rows += [{"clip": Path(clip).name, "recogniser": name, **_row(*one)} for name, one in found.items()]
         answers = {name: _answers(named) for name, (named, _) in found.items()}
         rows += [
-            {"clip": clip.name, "recognisers": f"{one}, {other}", **_agreement(answers[one], answers[other])}
+            {"clip": Path(clip).name, "recognisers": f"{one}, {other}", **_agreement(answers[one], answers[other])}
             for one, other in combinations(answers, 2)
         ]
     return rows
@@ -66,13 +66,13 @@ def _choices(bundles: Sequence[Bundle]) -> dict[str, tuple[Bundle, ...]]:
     return choices if len(bundles) < 2 else {**choices, "mean": tuple(bundles)}
 
 
-def _run(clip: Path, bundles: Sequence[Bundle], slide_s: float) -> tuple[list[MeEnd | FaceWindow], StageClock]:
+def _run(clip: str, bundles: Sequence[Bundle], slide_s: float) -> tuple[list[MeEnd | FaceWindow], StageClock]:
     clock, kept = StageClock(), _Kept()
     with ExitStack() as stack:
         members = tuple(load_namer(bundle, "onnxruntime", None, clock, stack) for bundle in bundles)
         calibrations = tuple(bundle.manifest.calibration for bundle in bundles)
         namer = members[0] if len(members) == 1 else Ensemble(members, calibrations)
-        source = stack.enter_context(open_source(str(clip)))
+        source = stack.enter_context(open_source(clip))
         slide = None if namer.window_frames is None else SlideSpec(slide_s)
         run_session([source], namer, clock, Outputs(sinks=[kept]), PipelineSpec(slide=slide))
     return kept.named, clock

@@ -42,9 +42,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...], fl
         ("tsf", "fdp"): [an_end("a", HAPPY), an_end("b", UNSURE), an_end("c", None)],
     }
 
-    def pretend(clip: Path, bundles: Any, slide_s: float) -> tuple[list[MeEnd | FaceWindow], StageClock]:
+    def pretend(clip: str, bundles: Any, slide_s: float) -> tuple[list[MeEnd | FaceWindow], StageClock]:
         names = tuple(bundle.manifest.name for bundle in bundles)
-        asked.append((clip.name, names, slide_s))
+        asked.append((Path(clip).name, names, slide_s))
         return said[names], StageClock()
 
     monkeypatch.setattr(naming, "_run", pretend)
@@ -52,7 +52,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...], fl
 
 
 def test_each_one_and_their_mean_are_asked(runs: list[tuple[str, tuple[str, ...], float]]) -> None:
-    rows = run_naming([Path("x/a.mp4"), Path("b.mp4")], [a_bundle("tsf"), a_bundle("fdp")], 0.5)
+    rows = run_naming(["x/a.mp4", "b.mp4"], [a_bundle("tsf"), a_bundle("fdp")], 0.5)
     assert runs == [(clip, names, 0.5) for clip in ("a.mp4", "b.mp4") for names in (("tsf",), ("fdp",), ("tsf", "fdp"))]
     first = {row["recogniser"]: row for row in rows[:3]}
     assert list(first) == ["tsf", "fdp", "mean"]
@@ -72,11 +72,11 @@ def test_each_one_and_their_mean_are_asked(runs: list[tuple[str, tuple[str, ...]
 
 
 def test_one_alone_has_no_mean(runs: list[tuple[str, tuple[str, ...], float]]) -> None:
-    (row,) = run_naming([Path("a.mp4")], [a_bundle("tsf")], 0.5)
+    (row,) = run_naming(["a.mp4"], [a_bundle("tsf")], 0.5)
     assert row["recogniser"] == "tsf" and len(runs) == 1
 
 
 @pytest.mark.parametrize("bundles", [[], [a_bundle("tsf"), a_bundle("fdp", "samm_5c_tsf")]])
 def test_what_cannot_be_averaged_is_refused(bundles: list[Any]) -> None:
     with pytest.raises(UsageError, match="different protocols, or there are none"):
-        run_naming([Path("a.mp4")], bundles, 0.5)
+        run_naming(["a.mp4"], bundles, 0.5)
