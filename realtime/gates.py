@@ -223,7 +223,7 @@ def _light_step(samples: Sequence[FaceSample], around: Sequence[FaceSample]) -> 
 
 
 def _light_steps(samples: Sequence[FaceSample]) -> Float64Array:
-    # A tenth of the cost of numpy's mean, which is the same number: whole numbers are summed exactly.
+    # Cheaper than numpy's mean, and the same number: whole numbers are summed exactly.
     means = np.array([cv2.sumElems(s.patch.grey)[0] / s.patch.grey.size for s in samples])
     steps: Float64Array = 100.0 * np.abs(np.diff(means)) / np.maximum(means[:-1], 1.0)
     return steps

@@ -11,8 +11,8 @@ from tsfmicro.values import Float64Array
 def solve_positive(matrix: Float64Array, right: Float64Array) -> Float64Array:
     """Solve ``matrix @ x = right`` for x by Cholesky decomposition.
 
-    OpenCV's, because numpy's wakes a second thread for it, however small the system, and that one then spins for twenty
-    milliseconds on the core which the landmarks need.
+    OpenCV's, because numpy's wakes a second thread for it, however small the system, and that one then spins for
+    several frames on the core which the landmarks need.
 
     Args:
         matrix: (N, N), symmetric and positive definite.

@@ -53,7 +53,7 @@ _LK_WINDOW = (21, 21)
 _LK_LEVELS = 2
 _LK_CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.01)
 _LK_FLAGS = cv2.OPTFLOW_USE_INITIAL_FLOW | cv2.OPTFLOW_LK_GET_MIN_EIGENVALS
-"""Eigenvalues are there anyway; the other measure of error, which nobody reads, costs a tenth of the call."""
+"""Eigenvalues are there anyway; the other measure of error, which nobody reads, costs time."""
 _LK_HALF = _LK_WINDOW[0] // 2
 _LK_REACH = _LK_WINDOW[0] - _LK_HALF
 """How far outside of the picture a point may end: as long as its window touches it."""
@@ -229,7 +229,7 @@ def _rigid_error(left_over: Float32Array, found: BoolArray) -> float:
 
 
 def _median(values: Float32Array | Float64Array) -> float:
-    """numpy.median of a few finite numbers, at a tenth of its cost: this runs twenty times in every frame."""
+    """numpy.median of a few finite numbers without its checks: this runs twenty times in every frame."""
     ordered = np.sort(values)
     middle = len(ordered) // 2
     return float(ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2)
