@@ -17,6 +17,7 @@ from tsfmicro.realtime.pipeline import PipelineSpec
 from tsfmicro.realtime.session import Outputs
 from tsfmicro.realtime.sliding import SlideSpec
 from tsfmicro.realtime.sources import open_source
+from tsfmicro.realtime.sources.demo import DEMO_NAME, DemoSource
 from tsfmicro.realtime.stage_clock import StageClock
 from tsfmicro.realtime.window_recognise import Ensemble, load_namer
 
@@ -72,7 +73,7 @@ def _run(clip: str, bundles: Sequence[Bundle], slide_s: float) -> tuple[list[MeE
         members = tuple(load_namer(bundle, "onnxruntime", None, clock, stack) for bundle in bundles)
         calibrations = tuple(bundle.manifest.calibration for bundle in bundles)
         namer = members[0] if len(members) == 1 else Ensemble(members, calibrations)
-        source = stack.enter_context(open_source(clip))
+        source = stack.enter_context(DemoSource() if clip == DEMO_NAME else open_source(clip))
         slide = None if namer.window_frames is None else SlideSpec(slide_s)
         run_session([source], namer, clock, Outputs(sinks=[kept]), PipelineSpec(slide=slide))
     return kept.named, clock
