@@ -30,6 +30,16 @@ LIBRARY_THREADS = {
 THREAD_GRACE_S = 2.0
 
 
+@pytest.fixture(scope="module")
+def one_torch_thread() -> Iterator[None]:
+    """Where small networks run, a second thread costs more than it brings; and sums come in one order."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def _surviving_threads() -> list[threading.Thread]:
     return [
         thread

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -154,14 +153,6 @@ class LiveRunner:
         self.close()
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def test_the_scenes_move(scene: Scene) -> None:
     crops = scene.trained()
     assert np.abs(crops.apex.astype(int) - crops.onset).mean() > 1
@@ -190,7 +181,7 @@ def test_head_motion_is_taken_out_of_the_apex_as_training_would(scene: Scene) ->
     assert not np.array_equal(lived.apex, scene.lived().apex)
 
 
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("one_torch_thread")
 def test_training_and_live_loop_feed_the_network_the_same_tensor(scene: Scene) -> None:
     fused, network = make_fused()
     fit(fused, Pairs(scene.trained(), 2), FitSpec(steps=1, batch=2, workers=0, au_weight=0.0), lambda _: None)
@@ -207,7 +198,7 @@ def test_training_and_live_loop_feed_the_network_the_same_tensor(scene: Scene) -
     assert float(live_difference.abs().max()) > 0
 
 
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("one_torch_thread")
 def test_the_tensor_is_the_documented_one() -> None:
     crops = make_scene(*SCENES["in the middle"]).lived()
     fused, _ = make_fused()

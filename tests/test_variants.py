@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 for needed in ("torch", "onnx", "onnxscript"):
     pytest.importorskip(needed)
 
-import torch  # noqa: E402
 
 from tsfmicro import cli  # noqa: E402
 from tsfmicro.bundle import ModelCard, read_bundle  # noqa: E402
@@ -21,13 +19,7 @@ from tsfmicro.export.parity import probe_pairs  # noqa: E402
 from tsfmicro.runners import load  # noqa: E402
 from tsfmicro.training import demonstration  # noqa: E402
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:

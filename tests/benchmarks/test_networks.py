@@ -6,7 +6,6 @@ import builtins
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 
 pytest.importorskip("torch")
 
-import torch
 
 from tsfmicro.benchmarks import commands, model_page, networks
 from tsfmicro.benchmarks.compare import compare
@@ -29,12 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 def test_the_page_says_what_the_results_say() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 for needed in ("torch", "onnx", "onnxscript", "onnxruntime"):
@@ -16,13 +14,7 @@ from tsfmicro.benchmarks import positions  # noqa: E402
 from tsfmicro.benchmarks.positions import ANEW, ONCE, run_positions, with_formulas, with_tables  # noqa: E402
 from tsfmicro.models.geometry import Precomputed, StageGeometry  # noqa: E402
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 def test_the_arms_differ_in_where_tables_come_from_and_in_nothing_else() -> None:
