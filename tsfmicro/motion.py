@@ -61,6 +61,9 @@ _MIN_RIGID = 12
 _REWEIGHTINGS = 8
 _FINEST_PX = 0.03
 """Points are not told apart by less than they are followed to."""
+_SETTLED_PX = _FINEST_PX / 10
+"""A fit that moves no point by more than this has converged."""
+_NOT_AT_ALL: Float64Array = np.array([[1.0, 0, 0], [0, 1.0, 0]])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,20 +207,33 @@ def _fit_rigid(before: Float32Array, after: Float32Array, found: BoolArray) -> F
     """
     # A similarity, not an affine fit: the rigid points end at the cheeks, and two more degrees of freedom, swayed by a
     # raised brow, would be extrapolated to the chin.
-    if int(found.sum()) < _MIN_RIGID:
-        return np.array([[1.0, 0, 0], [0, 1.0, 0]])
+    if np.count_nonzero(found) < _MIN_RIGID:
+        return _NOT_AT_ALL.copy()
     source = before[found].astype(np.float64).view(np.complex128)[:, 0]
     target = after[found].astype(np.float64).view(np.complex128)[:, 0]
-    weights = np.full(len(source), 1.0 / len(source))
+    origin = complex(source.mean())
+    source, target = source - origin, target - origin  # so that products keep their digits
+    reach_px = float(np.abs(source).max())
+    if reach_px == 0.0:  # all in one place: there is nothing to turn
+        return _NOT_AT_ALL.copy()
+    products = np.stack([source, target, source.conj() * target, source * source.conj()], axis=1)
+    parts = products.view(np.float64)  # (K, 8): real weights sum all of it in one product
+    weights = np.ones(len(source))
+    turn, shift = complex(np.inf), 0j
     for _ in range(_REWEIGHTINGS):
-        middle, aim = weights @ source, weights @ target
-        centred = source - middle
-        turn = (weights * centred.conj()) @ (target - aim) / (weights @ (centred.real**2 + centred.imag**2))
-        away = np.abs(target - aim - turn * centred)
-        scale = max(_median(away), _FINEST_PX)
-        weights = 1.0 / (1.0 + (away / (2.0 * scale)) ** 2) ** 2
-        weights /= weights.sum()
-    shift = aim - turn * middle
+        middle, aim, crossed, squared = ((weights @ parts).view(np.complex128) / weights.sum()).tolist()
+        last_turn, last_shift = turn, shift
+        turn = (crossed - middle.conjugate() * aim) / (squared.real - abs(middle) ** 2)
+        shift = aim - turn * middle
+        if abs(turn - last_turn) * reach_px + abs(shift - last_shift) < _SETTLED_PX:
+            break
+        away = np.abs(target - shift - turn * source)
+        away *= 0.5 / max(_median(away), _FINEST_PX)
+        away *= away
+        away += 1.0
+        away *= away
+        weights = np.reciprocal(away, out=away)
+    shift += origin - turn * origin
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
