@@ -47,7 +47,7 @@ def makers(fused: FusedRecognizer, max_batch: int) -> Iterator[tuple[str, Precis
 
 
 def _in_half(fused: FusedRecognizer) -> FusedRecognizer:
-    from tsfmicro.export.torch_tensorrt_builder import in_half
+    from tsfmicro.export.torch_half import in_half
 
     network = copy.deepcopy(fused)
     in_half(network)

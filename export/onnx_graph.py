@@ -88,7 +88,7 @@ def trace(fused: Recognizer, opset: int) -> onnx.ModelProto:
 
 def trace_as_it_is(fused: Recognizer, opset: int) -> onnx.ModelProto:
     """The same of a module in evaluation mode that is in its final form."""
-    inputs, outputs = _signature(fused)
+    inputs, outputs = signature(fused)
     # Two events: a batch of one would be taken for a constant.
     example = tuple(torch.zeros(2, *shape, dtype=torch.uint8) for shape in inputs.values())
     batch = torch.export.Dim("batch", min=1)
@@ -128,8 +128,8 @@ def _name_products(graph: onnx.GraphProto) -> None:
             node.name = owner.removeprefix("network.").removesuffix(".weight")
 
 
-def _signature(fused: Recognizer) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
-    """Shape of each input, without the batch, and the names of the outputs."""
+def signature(fused: Recognizer) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
+    """Name and shape of each input, without the batch, and the names of the outputs."""
     crop = (INPUT_PX, INPUT_PX, 3)
     if not isinstance(fused, FusedWindow):
         return dict.fromkeys(INPUT_NAMES, crop), OUTPUT_NAMES

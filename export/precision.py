@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto
 
 from tsfmicro.errors import BackendError
-from tsfmicro.runners.precision import FLOAT32_LAYERS, FLOAT32_PARTS, Precision
+from tsfmicro.runners.precision import Precision, may_be_float32
 
 MATRIX_OPS = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"})
 """Where the arithmetic of a network is: convolutions and matrix products."""
@@ -54,7 +54,7 @@ def require_precision(layers: tuple[MatrixLayer, ...], wanted: Precision, where:
 
     Args:
         layers: of a graph or of an engine's network.
-        wanted: float16 allows :data:`FLOAT32_LAYERS` and :data:`FLOAT32_PARTS` to be float32, and nothing else.
+        wanted: float16 allows float32 where ``may_be_float32``, and nowhere else.
         where: what they are of, for the message.
 
     Returns:
@@ -63,7 +63,7 @@ def require_precision(layers: tuple[MatrixLayer, ...], wanted: Precision, where:
     Raises:
         BackendError: naming layers that are not of that precision, or when there are none at all.
     """
-    wrong = [x for x in layers if x.precision != wanted and not (wanted is Precision.FLOAT16 and _may_be_float32(x))]
+    wrong = [layer for layer in layers if layer.precision != wanted and not _is_left(layer, wanted)]
     if wrong or not any(layer.precision == wanted for layer in layers):
         named = ", ".join(f"{layer.name} ({layer.precision})" for layer in wrong[:3]) or "it has none"
         raise BackendError(
@@ -73,6 +73,5 @@ def require_precision(layers: tuple[MatrixLayer, ...], wanted: Precision, where:
     return wanted
 
 
-def _may_be_float32(layer: MatrixLayer) -> bool:
-    named = layer.name in FLOAT32_LAYERS or layer.name.startswith(FLOAT32_PARTS)
-    return named and layer.precision == "float32"
+def _is_left(layer: MatrixLayer, wanted: Precision) -> bool:
+    return wanted is Precision.FLOAT16 and layer.precision == "float32" and may_be_float32(layer.name)

@@ -19,9 +19,9 @@ from tsfmicro.export.onnx_graph import OPSET, in_precision, trace
 from tsfmicro.export.parity import Link, Proof, begin_proof, graph_logits
 from tsfmicro.export.precision import MatrixLayer, matrix_layers, require_precision
 from tsfmicro.export.tensorrt_builder import BuiltEngine, EngineOrder, build_engine
+from tsfmicro.export.torch_half import Fused
 from tsfmicro.export.window_half import name_delicate
 from tsfmicro.export.windows import WindowProof, begin_window_proof, graph_answers
-from tsfmicro.models.fused import FusedRecognizer
 from tsfmicro.runners.cuda import Cuda, card_here
 from tsfmicro.runners.engine_card import EngineCard, ProvenOn, engine_file, sidecar_file
 from tsfmicro.runners.parity import Parity
@@ -110,11 +110,6 @@ def export_bundle(
 
 def _window_products(bundle: Bundle, precisions: tuple[Precision, ...], order: EngineOrder | None) -> Exported:
     """The same for FDP."""
-    if order is not None and order.kind == "torch-tensorrt":
-        raise BackendError(
-            f"{bundle.path} holds FDP, whose float16 form is that of its graph; Torch-TensorRT compiles the network "
-            "instead: choose --target tensorrt or tensorrt-rtx"
-        )
     fused = load_fused_window(bundle)
     manifest = bundle.manifest
     proof = begin_window_proof(fused, manifest.preprocess, manifest.calibration.min_probability)
@@ -124,8 +119,7 @@ def _window_products(bundle: Bundle, precisions: tuple[Precision, ...], order: E
     if order is None:
         return Exported(tuple(products), tuple(proof.links), None)
     graph = next(product for product in products if product.actual is order.precision)
-    built = build_engine(graph.data, order)
-    engine, card = _engine(bundle, built, graph, order, proof)
+    engine, card = _engine(bundle, _build(fused, graph, order), graph, order, proof)
     return Exported((*products, *engine), tuple(proof.links), card)
 
 
@@ -175,7 +169,7 @@ def _engine(
     return (engine, sidecar), card
 
 
-def _build(fused: FusedRecognizer, graph: Product, order: EngineOrder) -> BuiltEngine:
+def _build(fused: Fused, graph: Product, order: EngineOrder) -> BuiltEngine:
     if order.kind == "torch-tensorrt":
         from tsfmicro.export.torch_tensorrt_builder import build_with_torch
 

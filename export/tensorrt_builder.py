@@ -1,9 +1,11 @@
 """Engines from ONNX graphs, by TensorRT 10 or 11, or by TensorRT-RTX, through one and the same interface.
 
 The precision is the graph's. A network is always strongly typed, which TensorRT 10 has to be told and the others do
-anyway, and the builder flag for FP16, which TensorRT 11 removed, is never touched. After parsing, the types of the
-matrix layers are read off the network. What is named here on ``trt``, ``builder``, ``network``, ``parser``, ``config``,
-``profile``, ``layer`` and so on is held against the real interfaces by ``tests/export/test_tensorrt_api.py``.
+anyway, and the builder flag for FP16, which TensorRT 11 removed, is never touched. That for TensorFloat-32 is cleared:
+by itself TensorRT rounds what float32 layers multiply to ten bits, as many as float16 has. After parsing, the types of
+the matrix layers are read off the network. What is named here on ``trt``, ``builder``, ``network``, ``parser``,
+``config``, ``profile``, ``layer`` and so on is held against the real interfaces by
+``tests/export/test_tensorrt_api.py``.
 """
 
 from __future__ import annotations
@@ -98,6 +100,7 @@ def build_engine(graph: bytes, order: EngineOrder) -> BuiltEngine:
     layers = _network_layers(network)
     require_precision(layers, order.precision, f"the {order.kind} network")
     config: Any = builder.create_builder_config()
+    config.clear_flag(trt.BuilderFlag.TF32)
     profile: Any = builder.create_optimization_profile()
     for index in range(network.num_inputs):
         crops: Any = network.get_input(index)

@@ -1,7 +1,7 @@
 """Engines by Torch-TensorRT, the second builder behind the same interface, for those who have it.
 
-It compiles the torch network instead of the ONNX graph. In half precision, norms and the head stay float32 modules, as
-in ``half.py``; softmax is what Torch-TensorRT makes of ``scaled_dot_product_attention``. Needs a card to build.
+It compiles the torch network instead of the ONNX graph, in half precision that of ``torch_half``, with the types that
+are written into it and without TensorFloat-32, as ``tensorrt_builder`` does. Needs a card to build.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ import time
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tsfmicro.errors import BackendError
-from tsfmicro.export.onnx_graph import INPUT_NAMES
+from tsfmicro.export.onnx_graph import signature
 from tsfmicro.export.precision import MatrixLayer, require_precision
 from tsfmicro.export.tensorrt_builder import BuiltEngine, EngineOrder
-from tsfmicro.models.config import INPUT_PX
-from tsfmicro.models.fused import FusedRecognizer
+from tsfmicro.export.torch_half import Fused, in_half
 from tsfmicro.runners.cuda import card_here
 from tsfmicro.runners.precision import Precision
 from tsfmicro.runners.tensorrt_engine import runtime_module
 
-_MATRIX_CALLS = ("conv2d", "conv_transpose2d", "convolution", "linear", "matmul", "scaled_dot_product_attention")
+_LAYER_CALLS = ("conv2d", "conv_transpose2d", "convolution", "linear")
+_PRODUCT_CALLS = ("matmul", "scaled_dot_product_attention")
 
 
-def build_with_torch(fused: FusedRecognizer, order: EngineOrder) -> BuiltEngine:
+def build_with_torch(fused: Fused, order: EngineOrder) -> BuiltEngine:
     """Build an engine from the network itself.
 
     Raises:
@@ -45,58 +45,45 @@ def build_with_torch(fused: FusedRecognizer, order: EngineOrder) -> BuiltEngine:
     program = exported_program(fused, order.precision, "cuda")
     layers = program_layers(program)
     require_precision(layers, order.precision, "the exported program")
-    shapes = [(batch, INPUT_PX, INPUT_PX, 3) for batch in order.batch_profile]
+    least, usual, most = order.batch_profile
     wanted = [
-        torch_tensorrt.Input(min_shape=shapes[0], opt_shape=shapes[1], max_shape=shapes[2], dtype=torch.uint8)
-        for _ in INPUT_NAMES
+        torch_tensorrt.Input(
+            min_shape=(least, *shape), opt_shape=(usual, *shape), max_shape=(most, *shape), dtype=torch.uint8
+        )
+        for shape in signature(fused)[0].values()
     ]
     convert: Any = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine
-    plan = convert(program, arg_inputs=wanted)
+    plan = convert(program, arg_inputs=wanted, disable_tf32=True)
     version = str(runtime_module("torch-tensorrt").__version__)
     return BuiltEngine(bytes(plan), layers, version, (card.capability,), card.name, time.monotonic() - began_s)
 
 
-def exported_program(fused: FusedRecognizer, precision: Precision, device: str) -> torch.export.ExportedProgram:
+def exported_program(fused: Fused, precision: Precision, device: str) -> torch.export.ExportedProgram:
     """The network as a program with a free batch, in the precision that is asked for."""
     module = copy.deepcopy(fused)
     if precision is Precision.FLOAT16:
         in_half(module)
-    example = tuple(torch.zeros(2, INPUT_PX, INPUT_PX, 3, dtype=torch.uint8, device=device) for _ in INPUT_NAMES)
+    inputs, _ = signature(fused)
+    example = tuple(torch.zeros(2, *shape, dtype=torch.uint8, device=device) for shape in inputs.values())
     batch = torch.export.Dim("batch", min=1)
-    shapes = {name: {0: batch} for name in INPUT_NAMES}
     with torch.inference_mode():
-        return torch.export.export(module.to(device), example, dynamic_shapes=shapes)
-
-
-def in_half(fused: FusedRecognizer) -> None:
-    """Turn the network to float16 in place, but for norms and the head; the crops are prepared in float32."""
-    fused.network.half()
-    for name, module in fused.network.named_modules():
-        if isinstance(module, nn.LayerNorm):
-            module.float()
-            module.register_forward_pre_hook(lambda _, args: tuple(x.float() for x in args))
-            module.register_forward_hook(lambda _, args, out: out.half())
-        if name == "head":
-            module.float()
-            module.register_forward_pre_hook(lambda _, args: tuple(x.float() for x in args))
-    widen = getattr(fused.network.head, "widen", None)
-    if widen is not None:  # a product over all tokens, unlike the classifier
-        widen.half()
-        widen.register_forward_pre_hook(lambda _, args: tuple(x.half() for x in args))
-        widen.register_forward_hook(lambda _, args, out: out.float())
-    fused.network.register_forward_pre_hook(lambda _, args: tuple(x.half() for x in args))
+        return torch.export.export(module.to(device), example, dynamic_shapes={name: {0: batch} for name in inputs})
 
 
 def program_layers(program: torch.export.ExportedProgram) -> tuple[MatrixLayer, ...]:
-    """Matrix layers of an exported program with the type of their first input."""
+    """Matrix layers of an exported program with the type of their first input.
+
+    Layers are called after their module. Products without weights are numbered within theirs, those outside the network
+    within ``prepare``, since nothing else there multiplies matrices.
+    """
     found = []
     for node in program.graph.nodes:
         call = str(node.target).removeprefix("aten.").partition(".")[0]
-        if node.op != "call_function" or call not in _MATRIX_CALLS:
+        if node.op != "call_function" or call not in (*_LAYER_CALLS, *_PRODUCT_CALLS):
             continue
         value = node.args[0].meta["val"]
         kind = str(value.dtype).removeprefix("torch.") if isinstance(value, Tensor) else "unknown"
         stack = node.meta.get("nn_module_stack") or {}
-        path = [where for where, _ in stack.values()][-1] if stack else node.name
-        found.append(MatrixLayer(str(path).removeprefix("network."), kind))
+        path = next((str(where) for where, _ in reversed(stack.values())), "").removeprefix("network.")
+        found.append(MatrixLayer(path if call in _LAYER_CALLS else f"{path or 'prepare'}.{node.name}", kind))
     return tuple(found)

@@ -1,9 +1,10 @@
 """Which parts of FDP's graph stay float32 in its float16 form.
 
-What tells a micro-expression is the difference between frames that are almost equal. So everything between the features
-of the frames and the dynamic representation is float32: the sum that makes the features, the rank scorer (whose scale
-of a still window is below what float16 can hold) and the pooling. So is the preparation of the crops, where grey levels
-are still all alike. The frame transformer, where nearly all of the arithmetic is, and both heads are float16.
+What tells a micro-expression is the difference between frames that are almost equal. So whatever carries a frame from
+layer to layer is float32: the preparation of the crops and the stem, where grey levels are still all alike, and the
+sums that every block adds to. So is everything between the features of the frames and the dynamic representation: the
+sum that makes the features, the rank scorer (whose scale of a still window is below what float16 can hold) and the
+pooling. The blocks, where nearly all of the arithmetic is, and both heads are float16.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from tsfmicro.errors import ContractError
 from tsfmicro.export.precision import MATRIX_OPS
 from tsfmicro.runners.precision import FLOAT32_PARTS
 
-_FIRST_FRAME_LAYER, _FRAMES = "frames.stem.0", "frames."
+_FIRST_OF_STEM, _FIRST_OF_BLOCKS, _FRAMES = "frames.stem.0", "frames.embeddings.0.0", "frames."
 _POOLING_NORM = "network.order.pooling.norm.weight"
-_PREPARE, _ORDER = FLOAT32_PARTS
+_PREPARE, _STEM, _ORDER = FLOAT32_PARTS
 
 
 def name_delicate(model: onnx.ModelProto) -> frozenset[str]:
@@ -32,13 +33,17 @@ def name_delicate(model: onnx.ModelProto) -> frozenset[str]:
         ContractError: if this is not the graph of an FDP.
     """
     maker = {name: node for node in model.graph.node for name in node.output}
-    stem = next((node for node in model.graph.node if node.name == _FIRST_FRAME_LAYER), None)
+    layers = {node.name: node for node in model.graph.node}
     norm = next((node for node in model.graph.node if _POOLING_NORM in node.input), None)
-    if stem is None or norm is None:
+    if norm is None or not {_FIRST_OF_STEM, _FIRST_OF_BLOCKS} <= {*layers}:
         raise ContractError("the graph has no frames.stem.0 or no order.pooling.norm; it is not an FDP")
-    prepare = _before(stem, maker, until="")
-    order = _before(norm, maker, until=_FRAMES) - prepare
-    return _named(model.graph, prepare, _PREPARE) | _named(model.graph, order, _ORDER)
+    prepare = _before(layers[_FIRST_OF_STEM], maker, until="")
+    stem = _before(layers[_FIRST_OF_BLOCKS], maker, until="") - prepare
+    order = _before(norm, maker, until=_FRAMES) - prepare - stem
+    sums = {node.name for node in model.graph.node if node.op_type == "Add" and {*node.input} <= {*maker}}
+    blocks = sums & _before(norm, maker, until="") - order
+    named = [_named(model.graph, *part) for part in ((prepare, _PREPARE), (stem, _STEM), (order, _ORDER))]
+    return frozenset(blocks).union(*named)
 
 
 def _named(graph: onnx.GraphProto, names: set[str], part: str) -> frozenset[str]:

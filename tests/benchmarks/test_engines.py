@@ -76,7 +76,7 @@ def test_a_recogniser_of_windows_takes_turns_too(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="tsf-export"):  # as for pairs: the graph is what is to be timed
         engines.run_engines(bundle, sides, [2], 1, 1)
     skipped, timed, *_ = engines.run_engines(bundle, sides[:2], [2], 1, 1)
-    assert (skipped["what"], skipped["status"]) == ("torch-tensorrt", "not run") and "FDP" in skipped["why"]
+    assert (skipped["what"], skipped["status"]) == ("torch-tensorrt", "not run") and "tsf-export" in skipped["why"]
     assert timed["what"] == "torch, batch 2" and timed["network"] == "fdp small window"
     assert timed["distance"]["max_abs"] == 0.0 and timed["distance"]["pairs"] == 8
     assert timed["gmacs"] == summarise(BARE).gmacs

@@ -26,7 +26,6 @@ from tsfmicro.errors import BackendError, BundleError, UsageError  # noqa: E402
 from tsfmicro.export import commands, half, parity, products, tensorrt_builder  # noqa: E402
 from tsfmicro.export.onnx_graph import in_precision  # noqa: E402
 from tsfmicro.export.tensorrt_builder import EngineOrder, build_engine  # noqa: E402
-from tsfmicro.export.torch_tensorrt_builder import exported_program, in_half, program_layers  # noqa: E402
 from tsfmicro.runners import load  # noqa: E402
 from tsfmicro.runners.engine_card import read_card  # noqa: E402
 from tsfmicro.runners.precision import Precision  # noqa: E402
@@ -174,6 +173,27 @@ def test_a_float32_layer_is_found_by_the_builder_too(export: Export, monkeypatch
         build_engine(graph, EngineOrder("tensorrt-rtx", Precision.FLOAT16))
 
 
+@pytest.mark.parametrize("precision", list(Precision))
+def test_what_is_float32_is_not_rounded_to_tensor_float_32(
+    export: Export, monkeypatch: pytest.MonkeyPatch, precision: Precision
+) -> None:
+    """TensorRT does so by itself, and its ten bits are no more than float16 has."""
+    import tensorrt_rtx
+
+    configs = []
+
+    class Builder(tensorrt_rtx.Builder):  # type: ignore[misc]
+        def create_builder_config(self) -> Any:
+            configs.append(super().create_builder_config())
+            assert configs[-1].get_flag(tensorrt_rtx.BuilderFlag.TF32)
+            return configs[-1]
+
+    monkeypatch.setattr(tensorrt_rtx, "Builder", Builder)
+    order = EngineOrder("tensorrt-rtx", precision, compute_capabilities=("8.9",))
+    build_engine(export.bundle.read(products.GRAPH_FILES[precision]), order)
+    assert [config.get_flag(tensorrt_rtx.BuilderFlag.TF32) for config in configs] == [False]
+
+
 def test_a_graph_the_builder_does_not_know_is_named(export: Export) -> None:
     model = onnx.load_from_string(export.bundle.read("model.fp16.onnx"))
     last = model.graph.node[-1]
@@ -241,21 +261,3 @@ def test_a_card_that_rtx_does_not_know(export: Export) -> None:
     order = EngineOrder("tensorrt-rtx", Precision.FLOAT16, compute_capabilities=("9.0",))
     with pytest.raises(BackendError, match=r"builds for 7\.5, 8\.0.*, not for compute capability '9\.0'"):
         build_engine(export.bundle.read("model.fp16.onnx"), order)
-
-
-def test_the_program_for_torch_tensorrt_is_half_but_for_the_classifier(bare: Bundle) -> None:
-    layers = program_layers(exported_program(load_fused(bare), Precision.FLOAT16, "cpu"))
-    assert len(layers) > 50
-    assert [layer.name for layer in layers if layer.precision != "float16"] == ["head.classify"]
-    whole = program_layers(exported_program(load_fused(bare), Precision.FLOAT32, "cpu"))
-    assert {layer.precision for layer in whole} == {"float32"}
-
-
-def test_in_half_computes_what_the_network_computes(bare: Bundle) -> None:
-    fused = load_fused(bare)
-    onset, apex = (torch.from_numpy(x) for x in parity.probe_pairs(2, 1))
-    with torch.inference_mode():
-        wanted = fused(onset, apex)[1]
-        in_half(fused)
-        found = fused(onset, apex)[1]
-    assert 0 < float((found - wanted).norm() / wanted.norm()) < 5e-3

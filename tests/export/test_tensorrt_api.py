@@ -64,6 +64,7 @@ def test_the_names_are_really_found() -> None:
         ("NetworkDefinitionCreationFlag", "STRONGLY_TYPED"),
         ("OnnxParser", "parse"),
         ("ParserError", "desc"),
+        ("IBuilderConfig", "clear_flag"),
         ("IBuilderConfig", "set_timing_cache"),
         ("ITimingCache", "serialize"),
         ("Runtime", "deserialize_cuda_engine"),
@@ -76,8 +77,9 @@ def test_the_names_are_really_found() -> None:
 
 
 def test_no_precision_flag_is_touched() -> None:
-    """TensorRT 11 has none any more, and 10 refuses it beside strong typing."""
-    assert not {member for _, member in used_names()} & {"FP16", "BF16", "INT8", "set_flag", "flags", "BuilderFlag"}
+    """TensorRT 11 has none any more but TF32's, which is cleared, and 10 refuses the others beside strong typing."""
+    assert not {member for _, member in used_names()} & {"FP16", "BF16", "INT8", "set_flag", "flags"}
+    assert {member for name, member in used_names() if name == "BuilderFlag"} == {"", "TF32"}
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -143,15 +143,29 @@ def test_frames_are_half_and_what_tells_them_apart_is_not(export: Export) -> Non
     config = export.bundle.manifest.model.window_config()
     scorer = ["order.scorer.hidden", "order.scorer.score"] if config.rank_scorer == "pairwise" else []
     assert sorted(whole) == sorted([
-        "prepare.product.1", "prepare.product.2", "prepare.product.3", "frames.project", "frames.detail", *scorer,
+        "prepare.product.1", "prepare.product.2", "prepare.product.3",
+        *(f"frames.stem.{place}" for place in (0, 3, 6, 9)), "frames.project", "frames.detail", *scorer,
         *(["order.product.1", "order.product.2"] if scorer else ["order.product.1"]),
         *(["image.draw"] if config.dynamic_image == "constructed" else []), "head.classify",
     ])  # fmt: skip
     assert {layer.precision for layer in layers} == {"float16", "float32"}
-    frames = [layer for layer in layers if layer.name.startswith(("frames.stem", "frames.stages", "frames.embeddings"))]
+    frames = [layer for layer in layers if layer.name.startswith(("frames.stages", "frames.embeddings"))]
     assert len(frames) > 35 and all(layer.precision == "float16" for layer in frames)
     outputs = {v.name: v.type.tensor_type.elem_type for v in half.graph.output}
     assert set(outputs.values()) == {onnx.TensorProto.FLOAT}
+
+
+def test_blocks_add_to_float32(export: Export) -> None:
+    half = onnx.shape_inference.infer_shapes(onnx.load_from_string(export.bundle.read("model.fp16.onnx"))).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in half.value_info}
+    sums = [node for node in half.node if node.op_type == "Add" and {*node.input} <= {*types}]
+    kinds = [types[node.output[0]] for node in sums]
+    config = export.bundle.manifest.model.window_config()
+    blocks = sum(config.local_depths) + len(config.local_depths)
+    scores = 2 if config.rank_scorer == "pairwise" else 0
+    assert kinds.count(onnx.TensorProto.FLOAT) == 2 * blocks + 1 + scores  # one makes a frame's features
+    skips = 2 if config.dynamic_image == "constructed" else 0
+    assert kinds.count(onnx.TensorProto.FLOAT16) == skips
 
 
 def test_a_still_window_has_an_answer_in_half_precision(export: Export) -> None:
@@ -305,15 +319,6 @@ def test_the_fast_runner_needs_no_torch(exported: Bundle) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, exported.path], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
-
-
-def test_torch_tensorrt_is_refused(
-    exported: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out"
-    done = Prompt(monkeypatch, capfd)("tsf-export", exported.path, "--target", "torch-tensorrt", "--out", out)
-    done.assert_refused(6, "holds FDP", "choose --target tensorrt or tensorrt-rtx")
-    assert not out.exists()
 
 
 def test_an_engine_is_built_of_the_half_graph(

@@ -68,7 +68,7 @@ def test_torch_on_the_card_agrees(bundle: Bundle, count: int) -> None:
     assert parity.within(Tolerance.of(Precision.FLOAT16)), parity
 
 
-@pytest.mark.parametrize("kind", ["tensorrt", "tensorrt-rtx"])
+@pytest.mark.parametrize("kind", ["tensorrt", "tensorrt-rtx", "torch-tensorrt"])
 def test_an_engine_is_proved_and_run(
     kind: str, tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,7 +90,7 @@ def test_an_engine_is_proved_and_run(
             assert parity.within(Tolerance.of(Precision.FLOAT16)), parity
 
 
-@pytest.mark.parametrize("kind", ["tensorrt", "tensorrt-rtx"])
+@pytest.mark.parametrize("kind", ["tensorrt", "tensorrt-rtx", "torch-tensorrt"])
 def test_an_engine_of_windows_is_proved_and_run(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip(kind.replace("-", "_"))
     path = sealed(tmp_path / "fdp.tsf", WHOLE).path

@@ -134,9 +134,11 @@ class FakeContext:
         self.runs = 0
 
     def set_tensor_address(self, name: str, address: int) -> None:
+        assert name in (*self.trt.inputs, *self.trt.outputs)
         self.addresses[name] = address
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        assert name in self.trt.inputs
         assert self.runs == 0, "the shape of a context was changed after its graph was captured"
         self.shapes[name] = shape
         return shape[0] <= self.trt.max_batch
@@ -151,10 +153,8 @@ class FakeContext:
                 for name, shape in self.shapes.items()
             ]
             logits = trt.compute(*crops)
-            answers = {"logits": logits, "probabilities": softmax(logits)}
-            if "dynamic_image" in self.addresses:
-                answers["dynamic_image"] = fake_images(crops[0])
-            for name, values in answers.items():
+            answers = (softmax(logits), logits, fake_images(crops[0]) if len(trt.outputs) == 3 else None)
+            for name, values in zip(trt.outputs, answers, strict=False):
                 flat = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
                 cuda.memory[self.addresses[name]][: flat.size] = flat
 
@@ -171,14 +171,21 @@ class FakeTensorRt(types.SimpleNamespace):
         super().__init__()
         self.cuda, self.max_batch, self.__version__ = cuda, max_batch, version
         self.compute: Callable[..., Float32Array] = fake_logits
+        self.inputs: tuple[str, ...] = ("onset", "apex")
+        self.outputs: tuple[str, ...] = ("probabilities", "logits")
         self.fails = False
         self.refuses = False
         self.contexts: list[FakeContext] = []
+        self.TensorIOMode = types.SimpleNamespace(INPUT="in", OUTPUT="out")
         self.CudaGraphStrategy = types.SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole")
         self.Logger = type("Logger", (), {"ERROR": 0, "__init__": lambda self, severity: None})
 
     def Runtime(self, logger: object) -> Any:
+        names = (*self.inputs, *self.outputs)
         engine = types.SimpleNamespace(
+            num_io_tensors=len(names),
+            get_tensor_name=lambda index: names[index],
+            get_tensor_mode=lambda name: "in" if name in self.inputs else "out",
             create_runtime_config=lambda: types.SimpleNamespace(cuda_graph_strategy=None),
             create_execution_context=self._context,
         )

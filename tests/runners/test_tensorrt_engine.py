@@ -99,6 +99,32 @@ def test_every_size_and_every_thread_has_its_own_context(cuda: FakeCuda, trt: Fa
     assert cuda.nothing_left()
 
 
+def test_torch_tensorrt_numbers_its_outputs(cuda: FakeCuda, trt: FakeTensorRt) -> None:
+    trt.outputs = ("output0", "output1")
+    engine = an_engine(cuda, "torch-tensorrt")
+    onset, apex = crops(3, 1), crops(3, 2)
+    probabilities, logits = engine.run(onset, apex)
+    np.testing.assert_allclose(logits, fake_logits(onset, apex), rtol=1e-6)
+    np.testing.assert_allclose(probabilities, softmax(fake_logits(onset, apex)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        (("frames",), ("probabilities", "logits")),
+        (("onset", "apex"), ("probabilities", "logits", "dynamic_image")),
+        (("onset", "apex"), ("output0", "output2")),
+        (("onset",), ("probabilities", "logits")),
+    ],
+)
+def test_an_engine_of_something_else(
+    cuda: FakeCuda, trt: FakeTensorRt, inputs: tuple[str, ...], outputs: tuple[str, ...]
+) -> None:
+    trt.inputs, trt.outputs = inputs, outputs
+    with pytest.raises(BackendError, match=f"the engine has {', '.join((*inputs, *outputs))}; expected onset, apex, "):
+        an_engine(cuda)
+
+
 def test_an_engine_the_runtime_refuses(cuda: FakeCuda, trt: FakeTensorRt) -> None:
     trt.refuses = True
     with pytest.raises(BackendError, match="refuses the engine on this Fake RTX"):

@@ -37,6 +37,12 @@ def with_engine(path: Path, config: FdpConfig = WHOLE, proven_on: ProvenOn | Non
     return add_files(bundle, {NAME: PLAN, sidecar_file(NAME): card, "model.fp16.onnx": b"graph"})
 
 
+def of_windows(trt: FakeTensorRt, config: FdpConfig) -> None:
+    image = () if config.dynamic_image == "none" else ("dynamic_image",)
+    trt.inputs, trt.outputs = ("frames",), ("probabilities", "logits", *image)
+    trt.compute = fake_window_logits
+
+
 def windows_of(config: FdpConfig, count: int) -> UInt8Array:
     return np.random.default_rng(count).integers(0, 256, (count, config.frames, 224, 224, 3), dtype=np.uint8)
 
@@ -50,7 +56,7 @@ def never(windows: UInt8Array) -> Float32Array:
 def test_a_proven_engine_answers_windows(
     tmp_path: Path, cuda: FakeCuda, trt: FakeTensorRt, config: FdpConfig, count: int
 ) -> None:
-    trt.compute = fake_window_logits
+    of_windows(trt, config)
     bundle = with_engine(tmp_path / "fdp.tsf", config, PROOF)
     assert choose(bundle).backend == KIND
     windows = windows_of(config, count)
@@ -71,7 +77,7 @@ def test_a_proven_engine_answers_windows(
 
 
 def test_an_engine_not_proven_here_is_proved_when_loaded(tmp_path: Path, cuda: FakeCuda, trt: FakeTensorRt) -> None:
-    trt.compute = fake_window_logits
+    of_windows(trt, WHOLE)
     asked = []
 
     def reference(windows: UInt8Array) -> Float32Array:
@@ -83,6 +89,7 @@ def test_an_engine_not_proven_here_is_proved_when_loaded(tmp_path: Path, cuda: F
 
 
 def test_an_engine_that_computes_something_else_is_not_used(tmp_path: Path, cuda: FakeCuda, trt: FakeTensorRt) -> None:
+    of_windows(trt, WHOLE)
     trt.compute = lambda frames: fake_logits(frames[:, 0], frames[:, -1]) * 1.02 + 0.1
     with pytest.raises(ParityError, match="does not compute what the network computes"):
         TensorRtWindowRunner(with_engine(tmp_path / "fdp.tsf"), KIND, fake_window_logits)
@@ -90,6 +97,6 @@ def test_an_engine_that_computes_something_else_is_not_used(tmp_path: Path, cuda
 
 
 def test_a_proven_engine_is_not_proved_again(tmp_path: Path, cuda: FakeCuda, trt: FakeTensorRt) -> None:
-    trt.compute = fake_window_logits
+    of_windows(trt, WHOLE)
     TensorRtWindowRunner(with_engine(tmp_path / "fdp.tsf", proven_on=PROOF), KIND, never).close()
     assert cuda.nothing_left()

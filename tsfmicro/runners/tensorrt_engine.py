@@ -80,6 +80,22 @@ def runtime_module(kind: str) -> Any:
         ) from error
 
 
+def _names_of(engine: Any, trt: Any, layout: EngineLayout) -> dict[str, str]:
+    """What the engine itself calls the inputs and outputs of the layout.
+
+    Engines of a graph have its names. Torch-TensorRT calls outputs ``output0`` and so on, in their order.
+    """
+    listed = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    taken = {name for name in listed if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT}
+    given = {name for name in listed if name not in taken}
+    inputs = {name: name for name in layout.inputs}
+    numbered = {name: f"output{place}" for place, name in enumerate(layout.outputs)}
+    for outputs in ({name: name for name in layout.outputs}, numbered):
+        if taken == {*inputs} and given == {*outputs.values()}:
+            return inputs | outputs
+    raise BackendError(f"the engine has {', '.join(listed)}; expected {', '.join((*layout.inputs, *layout.outputs))}")
+
+
 @dataclass(slots=True, eq=False)
 class _Lane:
     """What one thread computes batches of one size with."""
@@ -109,7 +125,7 @@ class Engine:
             cuda: the card; belongs to the engine from now on.
 
         Raises:
-            BackendError: if the runtime is missing or refuses the engine.
+            BackendError: if the runtime is missing or refuses the engine, or the engine takes or gives something else.
         """
         trt = runtime_module(kind)
         self._trt, self._cuda, self._is_rtx = trt, cuda, kind == "tensorrt-rtx"
@@ -122,6 +138,7 @@ class Engine:
                 f"{MODULES[kind]} {trt.__version__} refuses the engine on this {cuda.card().name}; see its message"
             )
         self._runtime, self._engine = runtime, engine
+        self._names = _names_of(engine, trt, layout)
         self._lanes: list[_Lane] = []
         self._of_thread = threading.local()
         self._lock = threading.Lock()
@@ -191,9 +208,9 @@ class Engine:
             {name: self._cuda.pinned(size) for name, size in sizes.items()},
         )
         for name, address in lane.device.items():
-            context.set_tensor_address(name, address)
+            context.set_tensor_address(self._names[name], address)
         for name, shape in self._layout.inputs.items():
-            if not context.set_input_shape(name, (batch, *shape)):
+            if not context.set_input_shape(self._names[name], (batch, *shape)):
                 raise BackendError(f"the engine takes no batch of {batch}, though its sidecar says so")
         for _ in range(_WARM_UPS):
             self._enqueue(lane)

@@ -27,7 +27,7 @@ class TensorRtWindowRunner(Closing):
 
         Args:
             bundle: verified, of an FDP.
-            kind: ``"tensorrt"`` or ``"tensorrt-rtx"``.
+            kind: ``"tensorrt"``, ``"tensorrt-rtx"`` or ``"torch-tensorrt"``.
             reference: asked only where the engine was not proved on a card like this one.
 
         Raises:

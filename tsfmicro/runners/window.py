@@ -5,25 +5,13 @@ from __future__ import annotations
 import logging
 
 from tsfmicro.bundle import Bundle
-from tsfmicro.errors import BackendError, BundleError
+from tsfmicro.errors import BundleError
+from tsfmicro.runners import BACKENDS
 from tsfmicro.runners.choice import choose
 from tsfmicro.runners.missing import not_installed, not_known
 from tsfmicro.runners.threads import thread_count
 from tsfmicro.runners.window_contract import WindowRunner
 from tsfmicro.values import Float32Array, UInt8Array
-
-WINDOW_BACKENDS = (
-    "auto",
-    "onnxruntime",
-    "openvino",
-    "torch",
-    "torch-compiled",
-    "cuda",
-    "tensorrt",
-    "tensorrt-rtx",
-)
-"""Every name :func:`load_window` loads: those of pairs, but for one. Torch-TensorRT does not read the graph, in which
-it is written which parts of FDP must not be float16; it compiles the network, whole."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +21,8 @@ def load_window(bundle: Bundle, backend: str = "auto", threads: int | None = Non
 
     Args:
         bundle: from ``read_bundle``.
-        backend: one of :data:`WINDOW_BACKENDS`; ``"auto"`` is what ``choose`` says. A backend that is named is used or
-            refused, never replaced.
+        backend: one of ``BACKENDS``; ``"auto"`` is what ``choose`` says. A backend that is named is used or refused,
+            never replaced.
         threads: CPU threads for one window. By default the physical cores, four at most; torch keeps the count the
             process has.
 
@@ -58,14 +46,9 @@ def load_window(bundle: Bundle, backend: str = "auto", threads: int | None = Non
             return _openvino(bundle, count)
         case "torch" | "torch-compiled" | "cuda":
             return _torch(bundle, backend, threads)
-        case "tensorrt" | "tensorrt-rtx":
+        case "tensorrt" | "tensorrt-rtx" | "torch-tensorrt":
             return _engine(bundle, backend, count)
-        case "torch-tensorrt":
-            raise BackendError(
-                "backend torch-tensorrt does not run FDP: it compiles the whole network in float16, and what tells "
-                f"frames apart needs float32; use one of {', '.join(WINDOW_BACKENDS)}"
-            )
-    raise not_known(backend, WINDOW_BACKENDS)
+    raise not_known(backend, BACKENDS)
 
 
 def _onnxruntime(bundle: Bundle, threads: int) -> WindowRunner:
