@@ -1,0 +1,26 @@
+"""The heaps of glibc's malloc, shared by the threads of a session."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+_M_ARENA_MAX = -8
+"""Of ``mallopt``, in glibc's malloc.h."""
+_LEAST = 2
+
+
+def share_heaps() -> None:
+    """Have malloc keep as many heaps as there are processors, and no more.
+
+    By itself glibc gives threads heaps of their own, up to eight for every processor, and what a thread frees stays in
+    its heap: a session of thirty threads came to hold a fifth more, and took a quarter of an hour to get there. Of
+    the whole process; heaps that are there already stay. Where there is no glibc, or the user has said how many there
+    shall be (``MALLOC_ARENA_MAX``), nothing is changed.
+    """
+    if sys.platform != "linux" or "MALLOC_ARENA_MAX" in os.environ:
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, max(_LEAST, len(os.sched_getaffinity(0))))
