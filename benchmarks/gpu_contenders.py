@@ -44,6 +44,7 @@ def makers(fused: FusedRecognizer, max_batch: int) -> Iterator[tuple[str, Precis
     yield "onnxruntime CUDA, float16 graph", half, lambda: _onnxruntime(graph(half))
     for kind in ("tensorrt", "tensorrt-rtx"):
         yield f"{kind} float16", half, lambda kind=kind: _engine(graph(half), kind, max_batch, fused)  # type: ignore[misc]
+    yield "torch-tensorrt float16", half, lambda: _torch_engine(fused, max_batch)
 
 
 def _in_half(fused: FusedRecognizer) -> FusedRecognizer:
@@ -131,6 +132,17 @@ def _engine(graph: bytes, kind: str, max_batch: int, fused: FusedRecognizer) -> 
     from tsfmicro.export.tensorrt_builder import EngineOrder, build_engine
 
     built = build_engine(graph, EngineOrder(kind, Precision.FLOAT16, (1, 1, max_batch)))
-    classes = fused.network.config.classes
-    engine = Engine(built.plan, kind, pair_layout(INPUT_PX, classes), max_batch, Cuda())
+    return _loaded(built.plan, kind, max_batch, fused)
+
+
+def _torch_engine(fused: FusedRecognizer, max_batch: int) -> Made:
+    from tsfmicro.export.tensorrt_builder import EngineOrder
+    from tsfmicro.export.torch_tensorrt_builder import build_with_torch
+
+    built = build_with_torch(fused, EngineOrder("torch-tensorrt", Precision.FLOAT16, (1, 1, max_batch)))
+    return _loaded(built.plan, "torch-tensorrt", max_batch, fused)
+
+
+def _loaded(plan: bytes, kind: str, max_batch: int, fused: FusedRecognizer) -> Made:
+    engine = Engine(plan, kind, pair_layout(INPUT_PX, fused.network.config.classes), max_batch, Cuda())
     return lambda onset, apex: engine.run(onset, apex)[1], None

@@ -16,7 +16,6 @@ from tsfmicro.landmarks import LandmarkDetector
 from tsfmicro.realtime.analyzer import Closing
 from tsfmicro.realtime.events import Event, SessionEnd, SessionStart
 from tsfmicro.realtime.garbage import loaded_objects_set_aside
-from tsfmicro.realtime.heaps import share_heaps
 from tsfmicro.realtime.ledger import Ledger, total
 from tsfmicro.realtime.naming import name
 from tsfmicro.realtime.naming_thread import Named, NamingThread, part
@@ -135,7 +134,6 @@ class Session:
             KeyboardInterrupt, SourceLostError: again, once everything is flushed and closed.
         """
         began_s = time.monotonic()
-        share_heaps()
         names = tuple(source.name for source in sources)
         readers = Readers(sources, self._clock)
         if self._recogniser is not None:

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from tsfmicro.errors import EXIT_INTERRUPTED, BackendError, TsfError
+from tsfmicro.heaps import share_heaps
 from tsfmicro.redaction import without_credentials
 
 DEBUG_VARIABLE = "TSFMICRO_DEBUG"
@@ -22,6 +23,7 @@ _CommandLineError: Any = typer.BadParameter.__mro__[2]
 
 def live() -> None:
     """``tsf-live``."""
+    share_heaps()
     _run("tsf-live", "tsfmicro.realtime.commands", ())
 
 
@@ -36,7 +38,8 @@ def export() -> None:
 
 
 def bench() -> None:
-    """``tsf-bench``."""
+    """``tsf-bench``, which runs sessions as ``tsf-live`` does."""
+    share_heaps()
     _run("tsf-bench", "tsfmicro.benchmarks.commands", ())
 
 

@@ -1,4 +1,4 @@
-"""Threads of a session share the heaps of malloc. Seen in processes of their own: the setting is the process's."""
+"""Threads share the heaps of malloc. Seen in processes of their own: the setting is the process's."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import sys
 
 import pytest
 
-from tsfmicro.realtime.heaps import share_heaps
+from tsfmicro import cli
+from tsfmicro.heaps import share_heaps
 
 THREADS = 12
 TALK = f"""
 import ctypes, threading
-from tsfmicro.realtime.heaps import share_heaps
+from tsfmicro.heaps import share_heaps
 share_heaps()
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
@@ -61,3 +62,12 @@ def test_elsewhere_nothing_is_done(platform: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(ctypes, "CDLL", refuse)
     share_heaps()
+
+
+@pytest.mark.parametrize(("command", "shares"), [("live", True), ("bench", True), ("train", False)])
+def test_what_runs_sessions_shares_them(command: str, shares: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+    monkeypatch.setattr(cli, "share_heaps", lambda: said.append("heaps"))
+    monkeypatch.setattr(cli, "_run", lambda *words: said.append("run"))
+    getattr(cli, command)()
+    assert said == (["heaps", "run"] if shares else ["run"])
