@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -31,6 +32,8 @@ OUTPUT_NAMES = ("probabilities", "logits")
 _FOLD_LIMIT = 256
 """Tensors up to this many elements are folded: shapes and scalars, not weights, rotary tables or decay masks."""
 _HALF_SUFFIX = ".float16"
+_OF_THE_EXPORTER = (r"`isinstance\(treespec, LeafSpec\)` is deprecated", "# The axis name: batch will not be used")
+"""What torch's exporter says of itself, and nobody who exports a bundle can do anything about."""
 
 
 OPSET = 20
@@ -92,18 +95,21 @@ def trace_as_it_is(fused: Recognizer, opset: int) -> onnx.ModelProto:
     # Two events: a batch of one would be taken for a constant.
     example = tuple(torch.zeros(2, *shape, dtype=torch.uint8) for shape in inputs.values())
     batch = torch.export.Dim("batch", min=1)
-    program = torch.onnx.export(
-        fused,
-        example,
-        dynamo=True,
-        opset_version=opset,
-        input_names=tuple(inputs),
-        output_names=outputs,
-        dynamic_shapes={name: {0: batch} for name in inputs},
-        external_data=False,
-        optimize=False,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        for said in _OF_THE_EXPORTER:
+            warnings.filterwarnings("ignore", message=said)
+        program = torch.onnx.export(
+            fused,
+            example,
+            dynamo=True,
+            opset_version=opset,
+            input_names=tuple(inputs),
+            output_names=outputs,
+            dynamic_shapes={name: {0: batch} for name in inputs},
+            external_data=False,
+            optimize=False,
+            verbose=False,
+        )
     if program is None:
         raise ContractError("the exporter returned no program")
     graph = program.model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,13 @@ def test_a_wrong_weight_is_found(fused: FusedRecognizer, exported: Path) -> None
         expected = fused(torch.from_numpy(onset), torch.from_numpy(apex))[1].numpy()
     assert compare(expected, run(exported.read_bytes(), onset, apex)[1]).passed(1e-5)
     assert not compare(expected, run(model.SerializeToString(), onset, apex)[1]).passed(1e-5)
+
+
+def test_the_exporter_does_not_talk_to_users(fused: FusedRecognizer) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        trace(fused, 20)
+    assert [str(warning.message) for warning in told if not issubclass(warning.category, DeprecationWarning)] == []
 
 
 def test_training_mode_is_refused(fused: FusedRecognizer, tmp_path: Path) -> None:
