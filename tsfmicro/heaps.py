@@ -15,9 +15,9 @@ def share_heaps() -> None:
     """Have malloc keep as many heaps as there are processors, and no more.
 
     By itself glibc gives threads heaps of their own, up to eight for every processor, and what a thread frees stays in
-    its heap: a session of thirty threads came to hold a fifth more, and took a quarter of an hour to get there. For
-    programs, not libraries, since it is the whole process's; as early as can be, since heaps that are there stay. Where
-    there is no glibc, or the user has said how many there shall be (``MALLOC_ARENA_MAX``), nothing is changed.
+    its heap: a session of thirty threads holds more, and takes longer to get there. For programs, not libraries, since
+    it is the whole process's; as early as can be, since heaps that are there stay. Where there is no glibc, or the user
+    has said how many there shall be (``MALLOC_ARENA_MAX``), nothing is changed.
     """
     if sys.platform != "linux" or "MALLOC_ARENA_MAX" in os.environ:
         return
